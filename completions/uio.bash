@@ -1,0 +1,127 @@
+# bash completion for the uio programs, made from their option table: uio-inspect --generate=bash
+
+# Sets `current`, the word to complete, and `option`, the word before it that may want it as its value.
+_uio_where() {
+  local before=$((COMP_CWORD - 1))
+  current=${COMP_WORDS[COMP_CWORD]} option=${COMP_WORDS[before]}
+  if [[ $current == = ]]; then
+    current=
+  elif [[ $option == = && $before -gt 1 ]]; then
+    option=${COMP_WORDS[before - 1]}
+  fi
+}
+
+_uio_words() { mapfile -t COMPREPLY < <(compgen -W "$1" -- "$current"); }
+
+_uio_list() {
+  local head=
+  [[ $current != *,* ]] || head=${current%,*},
+  mapfile -t COMPREPLY < <(compgen -P "$head" -W "$1" -- "${current##*,}")
+}
+
+_uio_files() {
+  compopt -o filenames 2>/dev/null
+  mapfile -t COMPREPLY < <(compgen -f -- "$current")
+}
+
+_uio_directories() {
+  compopt -o filenames 2>/dev/null
+  mapfile -t COMPREPLY < <(compgen -d -- "$current")
+}
+
+_uio_operand() {
+  local word
+  for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+    [[ $word != -- ]] || { _uio_files; return; }
+  done
+  if [[ $current == -* ]]; then _uio_words "$1"; else _uio_files; fi
+}
+
+_uio_segment() {
+  local current option
+  _uio_where
+  case $option in
+    -m | --model) _uio_directories ;;
+    -a | --adapter) _uio_directories ;;
+    --device) _uio_words 'auto cpu cuda' ;;
+    --dtype) _uio_words 'auto f32 bf16 f16 f64' ;;
+    -o | --output) _uio_files ;;
+    --progress) _uio_words 'auto always never' ;;
+    -l | --segment-length | -j | --threads | --seed | --level) COMPREPLY=() ;;
+    *) _uio_operand '--lines --jsonl --replace-invalid -m --model -a --adapter -l --segment-length --device --dtype -j --threads --seed -o --output --level -f --force -q --quiet -v --verbose --progress -h --help -V --version' ;;
+  esac
+}
+complete -F _uio_segment uio-segment
+
+_uio_compress() {
+  local current option
+  _uio_where
+  case $option in
+    --form) _uio_words 'kv hidden' ;;
+    -m | --model) _uio_directories ;;
+    -a | --adapter) _uio_directories ;;
+    --device) _uio_words 'auto cpu cuda' ;;
+    --dtype) _uio_words 'auto f32 bf16 f16 f64' ;;
+    -o | --output) _uio_files ;;
+    --progress) _uio_words 'auto always never' ;;
+    --batch | -l | --segment-length | --memory-length | -j | --threads | --seed | --level) COMPREPLY=() ;;
+    *) _uio_operand '--form --batch -m --model -a --adapter -l --segment-length --memory-length --device --dtype -j --threads --seed -o --output --level -f --force -q --quiet -v --verbose --progress -h --help -V --version' ;;
+  esac
+}
+complete -F _uio_compress uio-compress
+
+_uio_decode() {
+  local current option
+  _uio_where
+  case $option in
+    -f | --prompt-file) _uio_files ;;
+    --save) _uio_files ;;
+    --overflow) _uio_words 'refuse oldest' ;;
+    -m | --model) _uio_directories ;;
+    -a | --adapter) _uio_directories ;;
+    --device) _uio_words 'auto cpu cuda' ;;
+    --dtype) _uio_words 'auto f32 bf16 f16 f64' ;;
+    -o | --output) _uio_files ;;
+    --progress) _uio_words 'auto always never' ;;
+    -p | --prompt | -n | --max-tokens | --temperature | --top-k | --top-p | --min-p | --repeat-penalty | --stop | -l | --segment-length | --memory-length | -j | --threads | --seed | --level) COMPREPLY=() ;;
+    *) _uio_operand '-p --prompt -f --prompt-file -n --max-tokens --temperature --top-k --top-p --min-p --repeat-penalty --stop --ignore-eos --save --jsonl --overflow -m --model -a --adapter -l --segment-length --memory-length --device --dtype -j --threads --seed -o --output --level --force -q --quiet -v --verbose --progress -h --help -V --version' ;;
+  esac
+}
+complete -F _uio_decode uio-decode
+
+_uio_score() {
+  local current option
+  _uio_where
+  case $option in
+    --task) _uio_words 'perplexity' ;;
+    --context) _uio_list 'none memory window full streaming' ;;
+    --verify) _uio_files ;;
+    --overflow) _uio_words 'refuse oldest' ;;
+    -m | --model) _uio_directories ;;
+    -a | --adapter) _uio_directories ;;
+    --device) _uio_words 'auto cpu cuda' ;;
+    --dtype) _uio_words 'auto f32 bf16 f16 f64' ;;
+    -o | --output) _uio_files ;;
+    --progress) _uio_words 'auto always never' ;;
+    --last | --tolerance | -l | --segment-length | --memory-length | -j | --threads | --seed) COMPREPLY=() ;;
+    *) _uio_operand '--task --context --last --per-token --verify --tolerance --overflow --lines --jsonl --replace-invalid -m --model -a --adapter -l --segment-length --memory-length --device --dtype -j --threads --seed -o --output -f --force -q --quiet -v --verbose --progress -h --help -V --version' ;;
+  esac
+}
+complete -F _uio_score uio-score
+
+_uio_inspect() {
+  local current option
+  _uio_where
+  case $option in
+    --export) _uio_files ;;
+    -m | --model) _uio_directories ;;
+    -a | --adapter) _uio_directories ;;
+    --device) _uio_words 'auto cpu cuda' ;;
+    --dtype) _uio_words 'auto f32 bf16 f16 f64' ;;
+    -o | --output) _uio_files ;;
+    --progress) _uio_words 'auto always never' ;;
+    --document | --segments | -j | --threads | --seed) COMPREPLY=() ;;
+    *) _uio_operand '--verify --tokens --index --cut --export --document --segments -m --model -a --adapter --device --dtype -j --threads --seed -o --output -f --force -q --quiet -v --verbose --progress -h --help -V --version' ;;
+  esac
+}
+complete -F _uio_inspect uio-inspect

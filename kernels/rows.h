@@ -1,0 +1,35 @@
+// Kernels over single rows, one build per instruction set, chosen when the program starts. Torch-free.
+#pragma once
+
+#include <cstdint>
+
+namespace uio::kernels {
+
+// bf16 and f16 values travel as their 16 bits. All arithmetic is f32; narrowing rounds to nearest, ties to even.
+struct RowKernels {
+  const char* instruction_set;
+  void (*rms_norm_f32)(const float* x, const float* weight, float* out, std::int64_t n, double epsilon);
+  void (*rms_norm_bf16)(const float* x, const float* weight, std::uint16_t* out, std::int64_t n, double epsilon);
+  // gate = silu(gate) · up
+  void (*swiglu_f32)(float* gate, const float* up, std::int64_t n);
+  void (*swiglu_bf16)(std::uint16_t* gate, const std::uint16_t* up, std::int64_t n);
+  // out[j] = x[j]·c[j] − x[j+half]·s[j]; out[j+half] = x[j+half]·c[j] + x[j]·s[j]
+  void (*rotary_f32)(const float* x, const float* c, const float* s, float* out, std::int64_t half);
+  void (*rotary_bf16)(const std::uint16_t* x, const float* c, const float* s, std::uint16_t* out, std::int64_t half);
+  void (*widen_bf16)(const std::uint16_t* x, float* out, std::int64_t n);
+  void (*widen_f16)(const std::uint16_t* x, float* out, std::int64_t n);
+  // out[o] = Σ_i w[o, i]·x[i] for o in [0, outs): weights [outs, n] read once.
+  void (*matvec_f32)(const float* w, const float* x, float* out, std::int64_t outs, std::int64_t n);
+  void (*matvec_bf16)(const std::uint16_t* w, const float* x, float* out, std::int64_t outs, std::int64_t n);
+  void (*matvec_f16)(const std::uint16_t* w, const float* x, float* out, std::int64_t outs, std::int64_t n);
+  // log Σ exp(x): the normaliser of one row of logits.
+  float (*log_sum_exp)(const float* x, std::int64_t n);
+};
+
+const RowKernels& row_kernels();
+// The builds themselves; avx2 and avx512 are null where the compiler's target has none.
+const RowKernels& generic_row_kernels();
+const RowKernels* avx2_row_kernels();
+const RowKernels* avx512_row_kernels();
+
+}  // namespace uio::kernels

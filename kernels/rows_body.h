@@ -1,0 +1,240 @@
+// The row kernels in GCC's vector extension, compiled once per instruction set: the including file sets UIO_LANES (f32 lanes of a vector),
+// UIO_ROWS_NAME and the compiler's -m flags. Everything stays in an unnamed namespace and nothing of the standard library is
+// instantiated here: a template emitted with wide instructions could otherwise be picked by the linker for every CPU.
+#include <immintrin.h>
+
+#include "kernels/rows.h"
+
+namespace uio::kernels {
+namespace {
+
+constexpr int kLanes = UIO_LANES;
+typedef float Floats __attribute__((vector_size(kLanes * 4), aligned(4), may_alias));
+typedef std::int32_t Ints __attribute__((vector_size(kLanes * 4), aligned(4), may_alias));
+typedef std::uint32_t Words __attribute__((vector_size(kLanes * 4), aligned(4), may_alias));
+typedef std::uint16_t Halves __attribute__((vector_size(kLanes * 2), aligned(2), may_alias));
+
+inline Floats load(const float* from) { return *reinterpret_cast<const Floats*>(from); }
+inline void store(float* to, Floats value) { *reinterpret_cast<Floats*>(to) = value; }
+inline Floats all(float value) { return Floats{} + value; }
+
+inline Floats load_bf16(const std::uint16_t* from) {
+  const Words wide = __builtin_convertvector(*reinterpret_cast<const Halves*>(from), Words) << 16;
+  return (Floats)wide;
+}
+inline void store_bf16(std::uint16_t* to, Floats value) {
+  const Words bits = (Words)value;
+  const Words rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+  const Words nan = (Words)(value != value);  // all ones where NaN: rounding could carry it into infinity
+  *reinterpret_cast<Halves*>(to) = __builtin_convertvector((nan & ((bits >> 16) | 0x40)) | (~nan & rounded), Halves);
+}
+inline float widen_bf16_one(std::uint16_t x) {
+  const std::uint32_t bits = static_cast<std::uint32_t>(x) << 16;
+  float value;
+  __builtin_memcpy(&value, &bits, 4);
+  return value;
+}
+inline std::uint16_t narrow_bf16_one(float x) {
+  std::uint32_t bits;
+  __builtin_memcpy(&bits, &x, 4);
+  if (x != x) return static_cast<std::uint16_t>((bits >> 16) | 0x40);
+  return static_cast<std::uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}
+inline float widen_f16_one(std::uint16_t x) {
+  const std::uint32_t sign = static_cast<std::uint32_t>(x & 0x8000) << 16, exponent = (x >> 10) & 31, fraction = x & 1023;
+  std::uint32_t bits;
+  if (exponent == 31) {
+    bits = sign | 0x7f800000 | fraction << 13;
+  } else if (exponent != 0) {
+    bits = sign | (exponent + 112) << 23 | fraction << 13;
+  } else {  // subnormal: fraction · 2^-24, exact in f32
+    const float value = static_cast<float>(fraction) * 5.9604644775390625e-8f;
+    __builtin_memcpy(&bits, &value, 4);
+    bits |= sign;
+  }
+  float value;
+  __builtin_memcpy(&value, &bits, 4);
+  return value;
+}
+inline Floats load_f16(const std::uint16_t* from) {
+#if UIO_LANES == 16
+  return (Floats)_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+#elif UIO_LANES == 8
+  return (Floats)_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
+#else
+  Floats value;
+  for (int lane = 0; lane < kLanes; ++lane) value[lane] = widen_f16_one(from[lane]);
+  return value;
+#endif
+}
+
+inline float sum(Floats value) {
+  float total = 0;
+  for (int lane = 0; lane < kLanes; ++lane) total += value[lane];
+  return total;
+}
+
+// e^x to 2 ulp: x = n·ln 2 + r, |r| ≤ ln 2 / 2, a polynomial in r, then n into the exponent.
+inline Floats exp_of(Floats x) {
+  const Floats low = all(-87.3f), high = all(88.7f);
+  x = x < low ? low : x;
+  x = x > high ? high : x;
+  const Floats magic = all(12582912.0f);  // 1.5 · 2^23: adding it rounds to an integer
+  const Floats n = (x * 1.44269504f + magic) - magic;
+  const Floats r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+  Floats p = all(1.9875691500e-4f);
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * r * r + r + 1.0f;
+  const Ints exponent = (__builtin_convertvector(n, Ints) + 127) << 23;
+  return p * (Floats)exponent;
+}
+inline float exp_one(float x) { return exp_of(all(x))[0]; }
+inline Floats silu(Floats x) { return x / (1.0f + exp_of(-x)); }
+
+inline float inverse_rms(const float* x, std::int64_t n, double epsilon) {
+  Floats a = {}, b = {};
+  std::int64_t i = 0;
+  for (; i + 2 * kLanes <= n; i += 2 * kLanes) {
+    const Floats u = load(x + i), v = load(x + i + kLanes);
+    a += u * u;
+    b += v * v;
+  }
+  double total = static_cast<double>(sum(a + b));
+  for (; i < n; ++i) total += static_cast<double>(x[i]) * x[i];
+  return static_cast<float>(1.0 / __builtin_sqrt(total / static_cast<double>(n) + epsilon));
+}
+
+void rms_norm_f32(const float* x, const float* weight, float* out, std::int64_t n, double epsilon) {
+  const float scale = inverse_rms(x, n, epsilon);
+  std::int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) store(out + i, load(x + i) * scale * load(weight + i));
+  for (; i < n; ++i) out[i] = x[i] * scale * weight[i];
+}
+
+void rms_norm_bf16(const float* x, const float* weight, std::uint16_t* out, std::int64_t n, double epsilon) {
+  const float scale = inverse_rms(x, n, epsilon);
+  std::int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) store_bf16(out + i, load(x + i) * scale * load(weight + i));
+  for (; i < n; ++i) out[i] = narrow_bf16_one(x[i] * scale * weight[i]);
+}
+
+void swiglu_f32(float* gate, const float* up, std::int64_t n) {
+  std::int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) store(gate + i, silu(load(gate + i)) * load(up + i));
+  for (; i < n; ++i) gate[i] = gate[i] / (1.0f + exp_one(-gate[i])) * up[i];
+}
+
+void swiglu_bf16(std::uint16_t* gate, const std::uint16_t* up, std::int64_t n) {
+  std::int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) store_bf16(gate + i, silu(load_bf16(gate + i)) * load_bf16(up + i));
+  for (; i < n; ++i) {
+    const float x = widen_bf16_one(gate[i]);
+    gate[i] = narrow_bf16_one(x / (1.0f + exp_one(-x)) * widen_bf16_one(up[i]));
+  }
+}
+
+void rotary_f32(const float* x, const float* c, const float* s, float* out, std::int64_t half) {
+  std::int64_t j = 0;
+  for (; j + kLanes <= half; j += kLanes) {
+    const Floats a = load(x + j), b = load(x + half + j), cosine = load(c + j), sine = load(s + j);
+    store(out + j, a * cosine - b * sine);
+    store(out + half + j, b * cosine + a * sine);
+  }
+  for (; j < half; ++j) {
+    const float a = x[j], b = x[half + j];
+    out[j] = a * c[j] - b * s[j];
+    out[half + j] = b * c[j] + a * s[j];
+  }
+}
+
+void rotary_bf16(const std::uint16_t* x, const float* c, const float* s, std::uint16_t* out, std::int64_t half) {
+  std::int64_t j = 0;
+  for (; j + kLanes <= half; j += kLanes) {
+    const Floats a = load_bf16(x + j), b = load_bf16(x + half + j), cosine = load(c + j), sine = load(s + j);
+    store_bf16(out + j, a * cosine - b * sine);
+    store_bf16(out + half + j, b * cosine + a * sine);
+  }
+  for (; j < half; ++j) {
+    const float a = widen_bf16_one(x[j]), b = widen_bf16_one(x[half + j]);
+    out[j] = narrow_bf16_one(a * c[j] - b * s[j]);
+    out[half + j] = narrow_bf16_one(b * c[j] + a * s[j]);
+  }
+}
+
+void widen_bf16(const std::uint16_t* x, float* out, std::int64_t n) {
+  std::int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) store(out + i, load_bf16(x + i));
+  for (; i < n; ++i) out[i] = widen_bf16_one(x[i]);
+}
+
+void widen_f16(const std::uint16_t* x, float* out, std::int64_t n) {
+  std::int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) store(out + i, load_f16(x + i));
+  for (; i < n; ++i) out[i] = widen_f16_one(x[i]);
+}
+
+// Four accumulators hide the latency of the adds; a row of weights is read once, in order, and prefetched by the hardware.
+template <typename Weight, Floats (*Load)(const Weight*), float (*One)(Weight)>
+inline void matvec(const Weight* w, const float* x, float* out, std::int64_t outs, std::int64_t n) {
+  for (std::int64_t o = 0; o < outs; ++o, w += n) {
+    Floats a = {}, b = {}, c = {}, d = {};
+    std::int64_t i = 0;
+    for (; i + 4 * kLanes <= n; i += 4 * kLanes) {
+      a += Load(w + i) * load(x + i);
+      b += Load(w + i + kLanes) * load(x + i + kLanes);
+      c += Load(w + i + 2 * kLanes) * load(x + i + 2 * kLanes);
+      d += Load(w + i + 3 * kLanes) * load(x + i + 3 * kLanes);
+    }
+    for (; i + kLanes <= n; i += kLanes) a += Load(w + i) * load(x + i);
+    float total = sum((a + b) + (c + d));
+    for (; i < n; ++i) total += One(w[i]) * x[i];
+    out[o] = total;
+  }
+}
+inline float same(float x) { return x; }
+
+void matvec_f32(const float* w, const float* x, float* out, std::int64_t outs, std::int64_t n) {
+  matvec<float, load, same>(w, x, out, outs, n);
+}
+void matvec_bf16(const std::uint16_t* w, const float* x, float* out, std::int64_t outs, std::int64_t n) {
+  matvec<std::uint16_t, load_bf16, widen_bf16_one>(w, x, out, outs, n);
+}
+void matvec_f16(const std::uint16_t* w, const float* x, float* out, std::int64_t outs, std::int64_t n) {
+  matvec<std::uint16_t, load_f16, widen_f16_one>(w, x, out, outs, n);
+}
+
+float log_sum_exp(const float* x, std::int64_t n) {
+  float highest = -__builtin_inff();
+  Floats most = all(highest);
+  std::int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    const Floats v = load(x + i);
+    most = v > most ? v : most;
+  }
+  for (int lane = 0; lane < kLanes; ++lane) highest = most[lane] > highest ? most[lane] : highest;
+  for (; i < n; ++i) highest = x[i] > highest ? x[i] : highest;
+  if (!(highest > -__builtin_inff()) || highest == __builtin_inff()) {  // nothing finite, or NaN beside it: let the sum say so
+    float total = 0;
+    for (i = 0; i < n; ++i) total += x[i];
+    return total;
+  }
+  // Blocks of f32 sums gathered in double: 32000 and more terms, none lost.
+  double total = 0;
+  for (i = 0; i + kLanes <= n;) {
+    Floats block = {};
+    for (const std::int64_t end = i + 64 * kLanes; i + kLanes <= n && i < end; i += kLanes) block += exp_of(load(x + i) - highest);
+    total += static_cast<double>(sum(block));
+  }
+  for (; i < n; ++i) total += static_cast<double>(exp_one(x[i] - highest));
+  return highest + static_cast<float>(__builtin_log(total));
+}
+
+constexpr RowKernels kKernels = {UIO_ROWS_NAME, rms_norm_f32, rms_norm_bf16, swiglu_f32,  swiglu_bf16, rotary_f32, rotary_bf16,
+                                 widen_bf16,    widen_f16,    matvec_f32,    matvec_bf16, matvec_f16,  log_sum_exp};
+
+}  // namespace
+}  // namespace uio::kernels

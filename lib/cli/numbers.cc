@@ -1,0 +1,83 @@
+// Strict readers of option values.
+#include "cli/numbers.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+
+#include "base/error.h"
+
+namespace uio::cli {
+namespace {
+
+[[noreturn]] void refuse(const std::string& option, const std::string& text, const std::string& expected) {
+  throw Error(ErrorKind::kUsage, "bad value of " + option, text, "expected " + expected);
+}
+
+// Shortest decimal form: 0.5, not 0.500000.
+std::string shown(double value) {
+  char buffer[64];
+  const auto end = std::to_chars(buffer, buffer + sizeof buffer, value).ptr;
+  return {buffer, end};
+}
+
+}  // namespace
+
+std::vector<std::string> split(const std::string& text, char separator) {
+  std::vector<std::string> parts;
+  if (text.empty()) return parts;
+  std::size_t begin = 0;
+  for (std::size_t end; (end = text.find(separator, begin)) != std::string::npos; begin = end + 1)
+    parts.push_back(text.substr(begin, end - begin));
+  parts.push_back(text.substr(begin));
+  return parts;
+}
+
+std::uint64_t parse_whole(const std::string& option, const std::string& text, std::uint64_t least, std::uint64_t most) {
+  std::uint64_t value = 0;
+  const char* end = text.data() + text.size();
+  const auto [stop, failure] = std::from_chars(text.data(), end, value);
+  if (failure != std::errc() || stop != end || value < least || value > most)
+    refuse(option, text, "a whole number from " + std::to_string(least) + " to " + std::to_string(most));
+  return value;
+}
+
+double parse_real(const std::string& option, const std::string& text, double least, double most) {
+  double value = 0;
+  const char* end = text.data() + text.size();
+  const auto [stop, failure] = std::from_chars(text.data(), end, value);
+  // from_chars takes "inf" and "nan"; a range takes care of the first only.
+  if (failure != std::errc() || stop != end || !std::isfinite(value) || value < least || value > most)
+    refuse(option, text, "a number from " + shown(least) + " to " + shown(most));
+  return value;
+}
+
+const std::string& parse_choice(const std::string& option, const std::string& text, const std::string& choices) {
+  const auto names = split(choices, '|');
+  if (std::find(names.begin(), names.end(), text) == names.end()) refuse(option, text, choices);
+  return text;
+}
+
+std::vector<std::string> parse_choices(const std::string& option, const std::string& text, const std::string& choices) {
+  auto chosen = split(text, ',');
+  if (chosen.empty()) refuse(option, text, "a list of " + choices + ", separated by commas");
+  for (auto one = chosen.begin(); one != chosen.end(); ++one) {
+    parse_choice(option, *one, choices);
+    if (std::find(chosen.begin(), one, *one) != one) refuse(option, text, "each name once, found " + *one + " twice");
+  }
+  return chosen;
+}
+
+const std::string& parse_device(const std::string& option, const std::string& text) {
+  if (text == "auto" || text == "cpu" || text == "cuda") return text;
+  const std::string prefix = "cuda:";
+  unsigned index = 0;
+  const char* end = text.data() + text.size();
+  if (text.starts_with(prefix) && text.size() <= prefix.size() + 3) {
+    const auto [stop, failure] = std::from_chars(text.data() + prefix.size(), end, index);
+    if (failure == std::errc() && stop == end) return text;
+  }
+  refuse(option, text, "auto, cpu, cuda or cuda:N");
+}
+
+}  // namespace uio::cli

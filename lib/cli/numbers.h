@@ -1,0 +1,25 @@
+// Values on the command line, read strictly: the whole text, within a stated range, or a message that names the range.
+// Place in the order: cli, beside the library; only cmd/ links it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace uio::cli {
+
+// Each throws Error{kUsage} that names `option`, the value found and what was expected.
+std::uint64_t parse_whole(const std::string& option, const std::string& text, std::uint64_t least, std::uint64_t most);
+// Decimal, exponent allowed; no infinity, no NaN, no hexadecimal.
+double parse_real(const std::string& option, const std::string& text, double least, double most);
+// `choices` are separated by `|`.
+const std::string& parse_choice(const std::string& option, const std::string& text, const std::string& choices);
+// A list of distinct choices separated by commas, at least one.
+std::vector<std::string> parse_choices(const std::string& option, const std::string& text, const std::string& choices);
+// auto, cpu, cuda or cuda:N. Says nothing about whether the device is there.
+const std::string& parse_device(const std::string& option, const std::string& text);
+
+// "a|b|c" to its parts; "" to none.
+std::vector<std::string> split(const std::string& text, char separator);
+
+}  // namespace uio::cli

@@ -1,0 +1,556 @@
+// The rows of the option table, and what each program says about itself.
+#include "cli/options.h"
+
+#include <limits>
+
+#include "cli/numbers.h"
+#include "io/selection.h"
+
+namespace uio::cli {
+namespace {
+
+constexpr std::uint32_t kMostTokens = 1u << 24;  // of a segment or a memory: as much as a stream can hold (uio-stream(5))
+constexpr unsigned kTextPrograms = kSegment | kScore;
+
+int whole(const Given& given, int least, int most) {
+  return static_cast<int>(parse_whole(given.option, given.text, static_cast<std::uint64_t>(least), static_cast<std::uint64_t>(most)));
+}
+
+const std::string& file_name(const Given& given) {
+  if (given.text.empty()) throw Error(ErrorKind::kUsage, "bad value of " + given.option, "", "expected the name of a file or directory");
+  return given.text;
+}
+
+void set_level(Settings& settings, const Given& given) {
+  settings.segment.level = settings.compress.level = settings.decode.level = whole(given, 1, 19);
+}
+
+When when_of(const Given& given) {
+  const std::string& text = parse_choice(given.option, given.text, given.choices);
+  return text == "always" ? When::kAlways : text == "never" ? When::kNever : When::kAuto;
+}
+
+const Option kOptions[] = {
+    // --- what the program is asked to do
+    {.programs = kDecode,
+     .category = Category::kTask,
+     .short_name = 'p',
+     .name = "prompt",
+     .value = "TEXT",
+     .help = "text that follows the memories",
+     .manual = "Put\n.Ar TEXT\nafter the memories and their tail, before what is generated.\nThe default is no text.",
+     .store =
+         [](Settings& s, const Given& g) {
+           s.decode.prompt = g.text;
+           s.prompt_file.clear();
+           s.has_prompt = true;
+         }},
+    {.programs = kDecode,
+     .category = Category::kTask,
+     .short_name = 'f',
+     .name = "prompt-file",
+     .value = "FILE",
+     .completion = Completion::kFile,
+     .help = "the same, read from FILE",
+     .manual = "Read the prompt from\n.Ar FILE ,\nevery byte of it;\n.Sq -\nis standard input.\nOf\n.Fl p\nand\n.Fl f ,\nthe last one wins.",
+     .store =
+         [](Settings& s, const Given& g) {
+           s.decode.prompt.clear();
+           s.prompt_file = file_name(g);
+           s.has_prompt = true;
+         }},
+    {.programs = kDecode,
+     .category = Category::kTask,
+     .short_name = 'n',
+     .name = "max-tokens",
+     .value = "N",
+     .shown_default = "128",
+     .affects_bytes = true,
+     .help = "generate at most N tokens",
+     .manual = "Generate at most\n.Ar N\ntokens.",
+     .store = [](Settings& s, const Given& g) { s.decode.max_tokens = whole(g, 0, std::numeric_limits<int>::max()); }},
+    {.programs = kDecode,
+     .category = Category::kTask,
+     .name = "temperature",
+     .value = "X",
+     .shown_default = "0",
+     .affects_bytes = true,
+     .help = "divide the logits by X before drawing; 0 takes the best token",
+     .manual = "Divide the logits by\n.Ar X\nbefore a token is drawn.\n0 always takes the best token and needs no randomness.",
+     .store = [](Settings& s, const Given& g) { s.decode.sampling.temperature = parse_real(g.option, g.text, 0, 100); }},
+    {.programs = kDecode,
+     .category = Category::kTask,
+     .name = "top-k",
+     .value = "N",
+     .shown_default = "0",
+     .affects_bytes = true,
+     .help = "draw from the N best tokens; 0: from all",
+     .manual = "Draw from the\n.Ar N\nmost likely tokens; 0 means all.",
+     .store = [](Settings& s, const Given& g) { s.decode.sampling.top_k = whole(g, 0, std::numeric_limits<int>::max()); }},
+    {.programs = kDecode,
+     .category = Category::kTask,
+     .name = "top-p",
+     .value = "X",
+     .shown_default = "1",
+     .affects_bytes = true,
+     .help = "draw from the fewest best tokens whose probabilities reach X",
+     .manual = "Draw from the smallest set of most likely tokens whose probabilities add up to\n.Ar X\nor more; 1 means all.",
+     .store = [](Settings& s, const Given& g) { s.decode.sampling.top_p = parse_real(g.option, g.text, 0, 1); }},
+    {.programs = kDecode,
+     .category = Category::kTask,
+     .name = "min-p",
+     .value = "X",
+     .shown_default = "0",
+     .affects_bytes = true,
+     .help = "leave out tokens less likely than X times the best one",
+     .manual = "Leave out tokens whose probability is below\n.Ar X\ntimes that of the best one; 0 leaves out none.",
+     .store = [](Settings& s, const Given& g) { s.decode.sampling.min_p = parse_real(g.option, g.text, 0, 1); }},
+    {.programs = kDecode,
+     .category = Category::kTask,
+     .name = "repeat-penalty",
+     .value = "X",
+     .shown_default = "1",
+     .affects_bytes = true,
+     .help = "make tokens of the local text less likely by the factor X",
+     .manual = "Divide the positive logits of tokens that the local text holds by\n.Ar X ,\nand multiply the negative ones; 1 changes nothing.",
+     .store = [](Settings& s, const Given& g) { s.decode.sampling.repeat_penalty = parse_real(g.option, g.text, 0.01, 100); }},
+    {.programs = kDecode,
+     .category = Category::kTask,
+     .name = "stop",
+     .value = "TEXT",
+     .repeats = true,
+     .affects_bytes = true,
+     .help = "end before TEXT would be printed; may be repeated",
+     .manual = "End when the generated text contains\n.Ar TEXT ,\nwhich is not printed.\nMay be given several times; the earliest match counts.",
+     .store =
+         [](Settings& s, const Given& g) {
+           if (g.text.empty()) throw Error(ErrorKind::kUsage, "bad value of " + g.option, "", "expected at least one character");
+           s.decode.sampling.stop.push_back(g.text);
+         }},
+    {.programs = kDecode,
+     .category = Category::kTask,
+     .name = "ignore-eos",
+     .affects_bytes = true,
+     .help = "go on after the end-of-sequence token",
+     .manual = "Never choose the end-of-sequence token, so that generation ends at\n.Fl n\nor\n.Fl \\-stop\nonly.",
+     .store = [](Settings& s, const Given&) { s.decode.ignore_eos = true; }},
+    {.programs = kDecode,
+     .category = Category::kTask,
+     .name = "save",
+     .value = "FILE",
+     .completion = Completion::kFile,
+     .help = "write the memories, grown by what was generated, to FILE",
+     .manual = "Write the memories to\n.Ar FILE\nat the end, grown by the segments that the prompt and the generated text filled, and their tail.\n"
+               "The file is replaced atomically.",
+     .store = [](Settings& s, const Given& g) { s.decode.save = file_name(g); }},
+    {.programs = kDecode,
+     .category = Category::kTask,
+     .name = "jsonl",
+     .help = "operands are files of requests, one JSON object a line",
+     .manual = "Serve requests: operands, or standard input, hold one JSON object a line with the keys\n.Cm id ,\n.Cm memory\n"
+               "(a list of blobs),\n.Cm prompt\nand the long names of the options above with underscores.\nThe answers are JSON Lines in the same order.",
+     .store = [](Settings& s, const Given&) { s.decode.serve = true; }},
+
+    {.programs = kScore,
+     .category = Category::kTask,
+     .name = "task",
+     .value = "NAME",
+     .choices = "perplexity",
+     .shown_default = "perplexity",
+     .completion = Completion::kChoices,
+     .help = "what to measure",
+     .manual = "What to measure.\n.Cm perplexity\nis the likelihood of every token but the first.",
+     .store = [](Settings&, const Given& g) { parse_choice(g.option, g.text, g.choices); }},
+    {.programs = kScore,
+     .category = Category::kTask,
+     .name = "context",
+     .value = "LIST",
+     .choices = "none|memory|window|full|streaming",
+     .shown_default = "none,memory,full",
+     .completion = Completion::kChoices,
+     .help = "what a scored token may see, separated by commas",
+     .manual = "What a scored token may see, names separated by commas; the same tokens are scored under each.\n"
+               ".Bl -tag -width streaming -compact\n"
+               ".It Cm none\nIts own segment alone.\n"
+               ".It Cm memory\nMemories of the earlier segments and its own segment.\n"
+               ".It Cm window\nAs many of the latest tokens as the model has positions for.\n"
+               ".It Cm full\nThe whole text before it.\n"
+               ".It Cm streaming\nThe first tokens of the text and a window of the latest.\n.El",
+     .store = [](Settings& s, const Given& g) { s.score.contexts = parse_choices(g.option, g.text, g.choices); }},
+    {.programs = kScore,
+     .category = Category::kTask,
+     .name = "last",
+     .value = "N",
+     .help = "score the last N tokens of a document; all before is context",
+     .manual = "Score the last\n.Ar N\ntokens of each document only and make everything before them the context.\n"
+               "The default scores every token but the first, segment by segment.",
+     .store = [](Settings& s, const Given& g) { s.score.last = parse_whole(g.option, g.text, 1, 1ull << 40); }},
+    {.programs = kScore,
+     .category = Category::kTask,
+     .name = "per-token",
+     .help = "also print a line for each scored token",
+     .manual = "Also print a line for each scored token:\n.Cm id , context , position , token , logprob .",
+     .store = [](Settings& s, const Given&) { s.score.per_token = true; }},
+    {.programs = kScore,
+     .category = Category::kTask,
+     .name = "verify",
+     .value = "BLOB",
+     .completion = Completion::kFile,
+     .help = "compare BLOB with memories computed from the texts",
+     .manual = "Compute the memories of the texts and compare them with those in\n.Ar BLOB :\nthe largest difference and its effect on the likelihoods.\n"
+               "The status is 1 when the difference exceeds\n.Fl \\-tolerance .",
+     .store = [](Settings& s, const Given& g) { s.score.verify = file_name(g); }},
+    {.programs = kScore,
+     .category = Category::kTask,
+     .name = "tolerance",
+     .value = "X",
+     .help = "largest difference that --verify accepts (default: that of the dtype)",
+     .manual = "The largest difference between two numbers of a memory that\n.Fl \\-verify\naccepts.\nThe default depends on the number type.",
+     .store = [](Settings& s, const Given& g) { s.score.tolerance = parse_real(g.option, g.text, 0, 1e30); }},
+
+    {.programs = kInspect,
+     .category = Category::kTask,
+     .name = "verify",
+     .help = "read every byte and print one line an input",
+     .manual = "Read and check every byte, and print one line for each input instead of one for each record:\n.Cm file , ok ,\n"
+               "and the counts of what is in it.",
+     .store = [](Settings& s, const Given&) { s.inspect.verify = true; }},
+    {.programs = kInspect,
+     .category = Category::kTask,
+     .name = "tokens",
+     .help = "add the token ids of each segment",
+     .manual = "Add the token ids of each segment, as a list\n.Cm tokens .",
+     .store = [](Settings& s, const Given&) { s.inspect.tokens = true; }},
+    {.programs = kInspect,
+     .category = Category::kTask,
+     .name = "index",
+     .help = "write the offset index of a stream instead",
+     .manual = "Write the offset index of one stream instead,\n.Xr uio-stream 5 ,\none line a record.",
+     .store = [](Settings& s, const Given&) { s.inspect.index = true; }},
+    {.programs = kInspect,
+     .category = Category::kTask,
+     .name = "cut",
+     .help = "write the taken records as a stream instead",
+     .manual = "Write the taken records of all inputs as one stream, their bytes as they were, instead of describing them.",
+     .store = [](Settings& s, const Given&) { s.inspect.cut = true; }},
+    {.programs = kInspect,
+     .category = Category::kTask,
+     .name = "export",
+     .value = "FILE",
+     .completion = Completion::kFile,
+     .help = "write the tensors of the taken memories to FILE (safetensors)",
+     .manual = "Write the tensors of the taken memories to\n.Ar FILE\nas safetensors, named\n"
+               ".Sm off\n.Ar document Cm / Ar segment Cm / Ar layer Cm /key\n.Sm on\nand\n"
+               ".Sm off\n.Ar document Cm / Ar segment Cm / Ar layer Cm /value ;\n.Sm on\nkeys are not rotated.",
+     .store = [](Settings& s, const Given& g) { s.inspect.export_path = file_name(g); }},
+    {.programs = kInspect,
+     .category = Category::kTask,
+     .name = "document",
+     .value = "ID",
+     .repeats = true,
+     .affects_bytes = true,
+     .help = "take records of the document ID only; may be repeated",
+     .manual = "Take the records of the document\n.Ar ID\nonly.\nMay be given several times.",
+     .store = [](Settings& s, const Given& g) { s.inspect.documents.push_back(g.text); }},
+    {.programs = kInspect,
+     .category = Category::kTask,
+     .name = "segments",
+     .value = "A-B",
+     .affects_bytes = true,
+     .help = "take segments A to B only, counted from 0",
+     .manual = "Take the segments from\n.Ar A\nto\n.Ar B\nof each document only, counted from 0, both included.\n"
+               "Either may be left out, and a number alone is one segment.",
+     .store =
+         [](Settings& s, const Given& g) {
+           if (g.text.empty()) throw Error(ErrorKind::kUsage, "bad value of " + g.option, "", "expected A-B, A-, -B or A");
+           Selection({}, g.text);  // refuses a bad range before anything is opened
+           s.inspect.segments = g.text;
+         }},
+
+    {.programs = kDecode | kScore,
+     .category = Category::kTask,
+     .name = "overflow",
+     .value = "WHAT",
+     .choices = "refuse|oldest",
+     .shown_default = "refuse",
+     .completion = Completion::kChoices,
+     .help = "when memories exceed the model's positions",
+     .manual = "What happens when there are more memories than the model has positions for:\n.Cm refuse\nends with the numbers and status 4,\n"
+               ".Cm oldest\nlets the oldest memories go.",
+     .store =
+         [](Settings& s, const Given& g) {
+           s.decode.drop_oldest = s.score.drop_oldest = parse_choice(g.option, g.text, g.choices) == "oldest";
+         }},
+    {.programs = kTextPrograms,
+     .category = Category::kTask,
+     .name = "lines",
+     .help = "each line of the input is a document",
+     .manual = "Make each line a document, whose id is the file's name, a colon and the number of the line.",
+     .store = [](Settings& s, const Given&) { s.lines = true; }},
+    {.programs = kTextPrograms,
+     .category = Category::kTask,
+     .name = "jsonl",
+     .help = "each line is a JSON object with \"id\" and \"text\"",
+     .manual = "Read JSON Lines: each line is an object with the document's\n.Cm id\nand\n.Cm text .",
+     .store = [](Settings& s, const Given&) { s.jsonl = true; }},
+    {.programs = kTextPrograms,
+     .category = Category::kTask,
+     .name = "replace-invalid",
+     .affects_bytes = true,
+     .help = "replace bytes that are not UTF-8 by U+FFFD instead of refusing them",
+     .manual = "Replace bytes that are not valid UTF-8 by U+FFFD.\nWithout it such a document is refused with the offset of its first invalid byte.",
+     .store = [](Settings& s, const Given&) { s.segment.replace_invalid = s.score.replace_invalid = true; }},
+    {.programs = kCompress,
+     .category = Category::kTask,
+     .name = "form",
+     .value = "NAME",
+     .choices = "kv|hidden",
+     .shown_default = "kv",
+     .completion = Completion::kChoices,
+     .affects_bytes = true,
+     .help = "what a memory holds: keys and values, or hidden states",
+     .manual = "What a memory holds:\n.Cm kv ,\nthe keys and values that the decoder reads, or\n.Cm hidden ,\nthe hidden states that they are made from.",
+     .store =
+         [](Settings& s, const Given& g) {
+           s.compress.form = parse_choice(g.option, g.text, g.choices) == "kv" ? Form::kKv : Form::kHidden;
+         }},
+    {.programs = kCompress,
+     .category = Category::kTask,
+     .name = "batch",
+     .value = "N",
+     .help = "compress N segments at once (default: chosen)",
+     .manual = "Compress\n.Ar N\nsegments at once.\nThe default is chosen by the size of the model and of the segments.",
+     .store = [](Settings& s, const Given& g) { s.compress.batch = whole(g, 1, 65536); }},
+
+    // --- the model
+    {.programs = kAllPrograms,
+     .unused_by = kInspect,
+     .category = Category::kModel,
+     .short_name = 'm',
+     .name = "model",
+     .value = "DIR",
+     .completion = Completion::kDirectory,
+     .help = "model directory (default: $UIO_MODEL, else the demo model)",
+     .manual = "The directory of the model, as Hugging Face lays it out.\nThe default is\n.Ev UIO_MODEL ,\nelse the built-in demo model.",
+     .store = [](Settings& s, const Given& g) { s.choice.model = file_name(g); }},
+    {.programs = kAllPrograms,
+     .unused_by = kInspect,
+     .category = Category::kModel,
+     .short_name = 'a',
+     .name = "adapter",
+     .value = "DIR",
+     .completion = Completion::kDirectory,
+     .help = "adapter directory, or `fresh` (default: $UIO_ADAPTER, else DIR/adapter)",
+     .manual = "The directory of the adapter.\nThe default is\n.Ev UIO_ADAPTER ,\nelse\n.Pa adapter\ninside the model directory.\n"
+               "The value\n.Cm fresh\nmakes an untrained adapter on the spot, the same one for the same\n.Fl \\-seed .",
+     .store = [](Settings& s, const Given& g) { s.choice.adapter = file_name(g); }},
+    {.programs = kSegment | kTensorPrograms,
+     .category = Category::kModel,
+     .short_name = 'l',
+     .name = "segment-length",
+     .value = "N",
+     .affects_bytes = true,
+     .help = "tokens of a segment (default: the adapter's, else 1024)",
+     .manual = "The length of a segment in tokens.\nThe default is the adapter's, else 1024.\nWhere an adapter is used, another value than its own is refused.",
+     .store =
+         [](Settings& s, const Given& g) {
+           s.choice.segment_length = s.segment.segment_length = static_cast<std::uint32_t>(parse_whole(g.option, g.text, 1, kMostTokens));
+         }},
+    {.programs = kTensorPrograms,
+     .category = Category::kModel,
+     .name = "memory-length",
+     .value = "N",
+     .affects_bytes = true,
+     .help = "memory tokens of a segment, with a fresh adapter",
+     .manual = "The number of memory tokens of a segment.\nOnly with\n.Fl a Cm fresh .",
+     .store =
+         [](Settings& s, const Given& g) {
+           s.choice.memory_length = static_cast<std::uint32_t>(parse_whole(g.option, g.text, 1, kMostTokens));
+         }},
+    {.programs = kAllPrograms,
+     .unused_by = kSegment | kInspect,
+     .category = Category::kModel,
+     .name = "device",
+     .value = "NAME",
+     .choices = "auto|cpu|cuda",
+     .shown_default = "auto",
+     .completion = Completion::kChoices,
+     .help = "auto, cpu, cuda or cuda:N",
+     .manual = "Where to compute:\n.Cm cpu ,\n.Cm cuda ,\n.Cm cuda : Ns Ar N ,\nor\n.Cm auto ,\nwhich takes a GPU if there is one.\nA device that is asked for and missing is status 6.",
+     .store = [](Settings& s, const Given& g) { s.choice.device = parse_device(g.option, g.text); }},
+    {.programs = kAllPrograms,
+     .unused_by = kSegment | kInspect,
+     .category = Category::kModel,
+     .name = "dtype",
+     .value = "NAME",
+     .choices = "auto|f32|bf16|f16|f64",
+     .shown_default = "auto",
+     .completion = Completion::kChoices,
+     .affects_bytes = true,
+     .help = "number type to compute in; auto is the checkpoint's",
+     .manual = "The number type to compute in.\n.Cm auto\nis that of the checkpoint;\n.Cm f64\nis for reference.",
+     .store = [](Settings& s, const Given& g) { s.choice.dtype = parse_choice(g.option, g.text, g.choices); }},
+    {.programs = kAllPrograms,
+     .unused_by = kSegment | kInspect,
+     .category = Category::kModel,
+     .short_name = 'j',
+     .name = "threads",
+     .value = "N",
+     .help = "threads to compute with (default: one a core)",
+     .manual = "Compute with\n.Ar N\nthreads.\nThe default is one a core.",
+     .store = [](Settings& s, const Given& g) { s.choice.threads = whole(g, 1, 4096); }},
+    {.programs = kAllPrograms,
+     .unused_by = kSegment | kInspect,
+     .category = Category::kModel,
+     .name = "seed",
+     .value = "N",
+     .shown_default = "0",
+     .affects_bytes = true,
+     .help = "start of all randomness",
+     .manual = "The start of all randomness: sampling, and a fresh adapter.\nThe same seed gives the same output.",
+     .store =
+         [](Settings& s, const Given& g) {
+           s.choice.seed = parse_whole(g.option, g.text, 0, std::numeric_limits<std::uint64_t>::max());
+         }},
+
+    // --- output
+    {.programs = kAllPrograms,
+     .category = Category::kOutput,
+     .short_name = 'o',
+     .name = "output",
+     .value = "FILE",
+     .shown_default = "-",
+     .completion = Completion::kFile,
+     .help = "write to FILE, which appears only when it is whole",
+     .manual = "Write to\n.Ar FILE\ninstead of standard output.\nIt is replaced atomically when everything is written, and untouched by a run that fails or is killed.",
+     .store = [](Settings& s, const Given& g) { s.output = file_name(g); }},
+    {.programs = kSegment | kCompress | kDecode,
+     .category = Category::kOutput,
+     .name = "level",
+     .value = "N",
+     .shown_default = "1",
+     .affects_bytes = true,
+     .help = "effort of the zstd compression, 1 to 19",
+     .manual = "The effort of the zstd compression of what is written, from 1 to 19.",
+     .store = set_level},
+    {.programs = kSegment | kCompress | kScore | kInspect,
+     .unused_by = kScore,
+     .category = Category::kOutput,
+     .short_name = 'f',
+     .name = "force",
+     .help = "write binary data to a terminal",
+     .manual = "Write binary data to a terminal, which is refused otherwise.",
+     .store = [](Settings& s, const Given&) { s.force = true; }},
+    {.programs = kDecode,  // its -f is the prompt's
+     .unused_by = kDecode,
+     .category = Category::kOutput,
+     .name = "force",
+     .help = "write binary data to a terminal",
+     .manual = "Write binary data to a terminal, which is refused otherwise.",
+     .store = [](Settings& s, const Given&) { s.force = true; }},
+
+    // --- manners
+    {.programs = kAllPrograms,
+     .category = Category::kGeneral,
+     .short_name = 'q',
+     .name = "quiet",
+     .help = "no remarks and no progress; errors are still told",
+     .manual = "Print no remarks and no progress.\nErrors are still reported.",
+     .store = [](Settings& s, const Given&) { s.quiet = true; }},
+    {.programs = kAllPrograms,
+     .category = Category::kGeneral,
+     .short_name = 'v',
+     .name = "verbose",
+     .help = "say what is being done",
+     .manual = "Say on standard error what is being done.\nWith\n.Fl V ,\nalso print the versions of the libraries.",
+     .store = [](Settings& s, const Given&) { s.verbose = true; }},
+    {.programs = kAllPrograms,
+     .category = Category::kGeneral,
+     .name = "progress",
+     .value = "WHEN",
+     .choices = "auto|always|never",
+     .shown_default = "auto",
+     .completion = Completion::kChoices,
+     .help = "show progress on standard error",
+     .manual = "When to show progress on standard error.\n.Cm auto :\nwhen it is a terminal, after one second.",
+     .store = [](Settings& s, const Given& g) { s.progress = when_of(g); }},
+    {.programs = kAllPrograms,
+     .category = Category::kGeneral,
+     .short_name = 'h',
+     .name = "help",
+     .help = "print this help and exit",
+     .manual = "Print a short help on standard output and exit.",
+     .store = [](Settings& s, const Given&) { s.help = true; }},
+    {.programs = kAllPrograms,
+     .category = Category::kGeneral,
+     .short_name = 'V',
+     .name = "version",
+     .help = "print the version and exit",
+     .manual = "Print the version on standard output and exit.",
+     .store = [](Settings& s, const Given&) { s.version = true; }},
+    {.programs = kAllPrograms,
+     .category = Category::kHidden,
+     .name = "generate",
+     .value = "WHAT",
+     .choices = "man|bash|zsh|fish",
+     .completion = Completion::kChoices,
+     .help = "print the OPTIONS section of the manual, or completions",
+     .manual = "",
+     .store = [](Settings& s, const Given& g) { s.generate = parse_choice(g.option, g.text, g.choices); }},
+};
+
+}  // namespace
+
+std::span<const Option> all_options() { return kOptions; }
+
+std::vector<const Option*> options_of(Program program) {
+  std::vector<const Option*> rows;
+  for (const Option& option : kOptions)
+    if ((option.programs & program) && option.category != Category::kHidden) rows.push_back(&option);
+  return rows;
+}
+
+std::span<const ProgramInfo> all_programs() {
+  static const ProgramInfo kPrograms[] = {
+      {kSegment,
+       "uio-segment",
+       "[FILE]...",
+       "cut text into segments of tokens",
+       {{"uio-segment -m MODEL book.txt | uio-compress -m MODEL -o book.uio", "from a text to its memories"},
+        {"uio-segment -m MODEL --lines -o lines.seg lines.txt", "each line a document"}}},
+      {kCompress,
+       "uio-compress",
+       "[SEGMENTS]...",
+       "compress segments into memories",
+       {{"uio-segment -m MODEL book.txt | uio-compress -m MODEL -o book.uio", "from a text to its memories"},
+        {"uio-compress -m MODEL -a ADAPTER -o book.uio book.seg", "from a file of segments, with another adapter"}}},
+      {kDecode,
+       "uio-decode",
+       "[BLOB]...",
+       "generate text from memories and a prompt",
+       {{"uio-decode -m MODEL -p 'Who is Ahab?' book.uio", "ask a compressed book"},
+        {"uio-decode -m MODEL -n 200 --temperature 0.8 --save next.uio <book.uio", "go on, and keep the grown memory"}}},
+      {kScore,
+       "uio-score",
+       "[FILE]...",
+       "measure how well text is predicted under different contexts",
+       {{"uio-score -m MODEL --context none,memory,full book.txt", "what the memories are worth"},
+        {"uio-score -m MODEL --verify book.uio book.txt", "is this blob what the text gives"}}},
+      {kInspect,
+       "uio-inspect",
+       "[FILE]...",
+       "show, check, cut and export streams of segments and memories",
+       {{"uio-inspect book.uio | jq -c .segment", "one JSON line a record"},
+        {"uio-inspect --verify book.uio", "status 0 if every byte is sound"},
+        {"uio-inspect --cut --segments 0-9 -o start.uio book.uio", "the first ten segments"}}},
+  };
+  return kPrograms;
+}
+
+const ProgramInfo& info_of(Program program) {
+  for (const ProgramInfo& info : all_programs())
+    if (info.program == program) return info;
+  throw Error(ErrorKind::kInternal, "unknown program", "", std::to_string(program));
+}
+
+}  // namespace uio::cli

@@ -1,0 +1,42 @@
+// zstd frames: content in, content out, nothing else (uio-stream(5), PAYLOADS).
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <vector>
+
+namespace uio {
+
+// Makes zstd frames with their content's size and checksum. The same content and level make the same bytes (with the same
+// version of zstd).
+class Compressor {
+ public:
+  // Level 1 codes entropy only, which suits tensors; higher levels are zstd's own. Throws Error{kUsage} beyond 1 to 22.
+  explicit Compressor(int level);
+  ~Compressor();
+  Compressor(Compressor&&) noexcept;
+  // Appends one frame that holds `content`.
+  void append_frame(std::span<const std::byte> content, std::vector<std::byte>& to);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// Takes zstd frames apart.
+class Expander {
+ public:
+  Expander();
+  ~Expander();
+  Expander(Expander&&) noexcept;
+  // Fills `content` from the one frame at the beginning of `stored` and moves `stored` behind it. Throws Damage{kData} unless
+  // that frame holds exactly that much, says so, and has a checksum that agrees.
+  void expand_frame(std::span<const std::byte>& stored, std::span<std::byte> content);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace uio

@@ -1,0 +1,44 @@
+#include "io/cut.h"
+
+#include <utility>
+
+namespace uio {
+namespace {
+
+bool are_same(const Provenance& a, const Provenance& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const Stage& x, const Stage& y) {
+    return x.program == y.program && x.version == y.version && x.options == y.options;
+  });
+}
+
+}  // namespace
+
+StreamCutter::StreamCutter(Sink& sink, const Selection& selection, Stage stage)
+    : sink_(sink), selection_(selection), stage_(std::move(stage)) {}
+
+void StreamCutter::start_section(const Provenance& provenance) {
+  if (writer_) writer_->finish();
+  provenance_ = provenance;
+  Provenance with_stage = provenance;
+  with_stage.push_back(stage_);
+  writer_ = std::make_unique<RecordWriter>(sink_, std::move(with_stage));
+}
+
+void StreamCutter::add(Source& source) {
+  RecordReader reader(source);
+  while (const auto record = reader.next_header()) {
+    if (!selection_.contains(span_of(*record))) continue;
+    if (!writer_ || !are_same(provenance_, reader.provenance())) start_section(reader.provenance());
+    writer_->write_raw(reader.raw());
+    ++records_;
+  }
+  if (!writer_) provenance_ = reader.provenance();
+}
+
+std::uint64_t StreamCutter::finish() {
+  if (!writer_) start_section(Provenance(provenance_));
+  writer_->finish();
+  return records_;
+}
+
+}  // namespace uio

@@ -1,0 +1,40 @@
+#include "io/record.h"
+
+namespace uio {
+
+std::size_t item_bytes(DType dtype) {
+  switch (dtype) {
+    case DType::kF32:
+      return 4;
+    case DType::kBf16:
+    case DType::kF16:
+      return 2;
+    case DType::kF64:
+      return 8;
+  }
+  return 0;
+}
+
+const char* name_of(DType dtype) {
+  switch (dtype) {
+    case DType::kF32:
+      return "f32";
+    case DType::kBf16:
+      return "bf16";
+    case DType::kF16:
+      return "f16";
+    case DType::kF64:
+      return "f64";
+  }
+  return "";
+}
+
+const char* name_of(Form form) { return form == Form::kKv ? "kv" : "hidden"; }
+
+const char* name_of(Precision) { return "exact"; }
+
+const Span& span_of(const Record& record) {
+  return std::visit([](const auto& value) -> const Span& { return value.span; }, record);
+}
+
+}  // namespace uio

@@ -1,0 +1,74 @@
+// The two records that travel in streams, as plain values. Byte layout: uio-stream(5), uio-memory(5).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace uio {
+
+// Where a segment lies in its document. The same for the segment and for the memory made of it.
+struct Span {
+  std::string document;           // the document's id: a file's name as given, a JSON line's id, …
+  std::uint64_t segment = 0;      // index in the document, from 0
+  std::uint64_t first_token = 0;  // index of its first token in the document (BOS is 0)
+  std::uint64_t byte_begin = 0;   // [byte_begin, byte_end) of the document's text; BOS spans no byte
+  std::uint64_t byte_end = 0;
+  bool is_last = false;  // no segment of this document follows
+};
+
+// L consecutive tokens of a document; fewer is the tail (tokens.size() < segment_length).
+struct Segment {
+  Span span;
+  std::string tokenizer;             // fingerprint, 64 hexadecimal digits
+  std::uint32_t segment_length = 0;  // L, in tokens
+  bool is_closed = false;            // closed by its content: whole whatever its length (content-defined boundaries)
+  std::vector<std::int32_t> tokens;
+  std::string text;  // the document's bytes [byte_begin, byte_end), as they were
+  bool is_full() const { return is_closed || tokens.size() == segment_length; }
+};
+
+enum class Form : std::uint8_t { kKv, kHidden };
+enum class Precision : std::uint8_t { kExact };
+enum class DType : std::uint8_t { kF32, kBf16, kF16, kF64 };
+
+std::size_t item_bytes(DType dtype);
+const char* name_of(DType dtype);          // "f32", "bf16", "f16", "f64"
+const char* name_of(Form form);            // "kv", "hidden"
+const char* name_of(Precision precision);  // "exact"
+
+// What remains of one segment: per layer, keys and values (or hidden states) of its M memory tokens.
+struct Memory {
+  Span span;
+  std::string base, tokenizer, adapter;  // fingerprints: weights + configuration, tokenizer, adapter
+  std::string token_hash;                // SHA-256 of the segment's token ids (int32, little endian)
+  std::string method;                    // "uio"
+  std::string positions;                 // position scheme of the adapter that made it: "staged", "causal"
+  Form form = Form::kKv;
+  Precision precision = Precision::kExact;
+  DType dtype = DType::kF32;
+  std::uint32_t layers = 0;
+  std::uint32_t kv_heads = 0;        // kv form: KV heads; hidden form: 1
+  std::uint32_t head_size = 0;       // kv form: head size; hidden form: hidden size
+  std::uint32_t memory_length = 0;   // M
+  std::uint32_t segment_length = 0;  // L, in tokens
+  std::uint32_t token_count = 0;     // tokens of the segment that was compressed
+  // [layers, kv_heads, M, head_size], row-major, little endian, `dtype`. Keys are un-rotated.
+  // Hidden form: `keys` holds the hidden states [layers, 1, M, hidden size] and `values` is empty.
+  std::vector<std::byte> keys, values;
+};
+
+using Record = std::variant<Segment, Memory>;
+const Span& span_of(const Record& record);
+
+// One stage that a record's stream went through: program, version, and the options that affect bytes.
+struct Stage {
+  std::string program, version;
+  std::vector<std::pair<std::string, std::string>> options;
+};
+using Provenance = std::vector<Stage>;
+
+}  // namespace uio

@@ -1,0 +1,252 @@
+#include "memory/adapter.h"
+
+#include <ATen/ATen.h>
+
+#include <filesystem>
+#include <set>
+
+#include "base/error.h"
+#include "model/fingerprint.h"
+#include "model/tensor.h"
+
+namespace uio {
+namespace {
+
+constexpr char kBadConfig[] = "bad adapter configuration";
+
+class Fields {
+ public:
+  Fields(const Json& json, std::string subject) : json_(json), subject_(std::move(subject)) {
+    if (!json.is_object()) throw Error(ErrorKind::kData, kBadConfig, subject_, "not a JSON object");
+  }
+  bool has(const char* key) {
+    seen_.insert(key);
+    return json_.contains(key);
+  }
+  const Json& need(const char* key) {
+    if (!has(key)) throw Error(ErrorKind::kData, kBadConfig, subject_, std::string("key '") + key + "' is missing");
+    return json_.at(key);
+  }
+  std::string text(const char* key) {
+    const Json& value = need(key);
+    if (!value.is_string()) wrong(key, "a string");
+    return value.get<std::string>();
+  }
+  std::int64_t integer(const char* key, std::int64_t low, std::int64_t high) {
+    const Json& value = need(key);
+    if (!value.is_number_integer() || value.get<double>() < static_cast<double>(low) || value.get<double>() > static_cast<double>(high))
+      wrong(key, ("an integer from " + std::to_string(low) + " to " + std::to_string(high)).c_str());
+    return value.get<std::int64_t>();
+  }
+  [[noreturn]] void wrong(const char* key, const char* expected) {
+    throw Error(ErrorKind::kData, kBadConfig, subject_,
+                std::string("key '") + key + "' is " + json_.at(key).dump(-1, ' ', false, Json::error_handler_t::replace).substr(0, 80) +
+                    ", expected " + expected);
+  }
+  void refuse_unknown() {
+    for (const auto& [key, value] : json_.items())
+      if (!seen_.contains(key)) throw Error(ErrorKind::kMismatch, "unsupported adapter", subject_, "key '" + key + "' is not understood");
+  }
+  const std::string& subject() const { return subject_; }
+
+ private:
+  const Json& json_;
+  std::string subject_;
+  std::set<std::string> seen_;
+};
+
+SlotRule slot_rule(Fields& fields, const char* key) {
+  const std::string name = fields.text(key);
+  if (name == "staged") return SlotRule::kStaged;
+  if (name == "causal") return SlotRule::kCausal;
+  throw Error(ErrorKind::kMismatch, "unsupported adapter", fields.subject(), std::string("'") + key + "' is '" + name + "', expected staged or causal");
+}
+
+std::vector<Projection> targets(Fields& fields, const char* key, bool keys_and_values_only) {
+  const Json& list = fields.need(key);
+  if (!list.is_array()) fields.wrong(key, "a list of projections");
+  std::vector<Projection> found;
+  for (const Json& item : list) {
+    bool known = false;
+    for (int p = 0; p < kProjections && item.is_string(); ++p) {
+      const auto projection = static_cast<Projection>(p);
+      if (item.get<std::string>() != name_of(projection)) continue;
+      if (keys_and_values_only && projection != Projection::kKey && projection != Projection::kValue) continue;
+      found.push_back(projection);
+      known = true;
+    }
+    if (!known)
+      throw Error(ErrorKind::kMismatch, "unsupported adapter", fields.subject(),
+                  std::string("'") + key + "' names " + item.dump() + ", which cannot be adapted");
+  }
+  return found;
+}
+
+std::string tensor_prefix(const char* part, std::int64_t layer, Projection projection) {
+  const bool is_feed = projection == Projection::kGate || projection == Projection::kUp || projection == Projection::kDown;
+  return std::string(part) + ".layers." + std::to_string(layer) + (is_feed ? ".mlp." : ".self_attn.") + name_of(projection);
+}
+
+// Input and output sizes of a projection.
+std::pair<std::int64_t, std::int64_t> sizes_of(const ModelConfig& c, Projection projection) {
+  const std::int64_t q = c.heads * c.head_size, kv = c.kv_heads * c.head_size;
+  switch (projection) {
+    case Projection::kQuery: return {c.hidden_size, q};
+    case Projection::kKey:
+    case Projection::kValue: return {c.hidden_size, kv};
+    case Projection::kOutput: return {q, c.hidden_size};
+    case Projection::kGate:
+    case Projection::kUp: return {c.hidden_size, c.intermediate_size};
+    case Projection::kDown: return {c.intermediate_size, c.hidden_size};
+  }
+  return {};
+}
+
+// The configuration as one canonical text, part of the adapter's fingerprint. base_fingerprint is left out: it says nothing
+// about what is computed that the memory's own base fingerprint does not say.
+std::string canonical(const AdapterConfig& c) {
+  Json names = Json::array(), heads = Json::array();
+  for (const Projection p : c.encoder_targets) names.push_back(name_of(p));
+  for (const Projection p : c.transfer_targets) heads.push_back(name_of(p));
+  return Json{{"method", c.method},         {"segment_length", c.segment_length}, {"memory_length", c.memory_length},
+              {"lora_rank", c.lora_rank},   {"lora_alpha", c.lora_alpha},         {"memory_mask", name_of(c.mask)},
+              {"memory_positions", name_of(c.positions)}, {"encoder_targets", names}, {"transfer_targets", heads}}
+      .dump();
+}
+
+bool exists(const std::string& path) {
+  std::error_code ignored;
+  return std::filesystem::exists(path, ignored);
+}
+
+}  // namespace
+
+const char* name_of(SlotRule rule) { return rule == SlotRule::kStaged ? "staged" : "causal"; }
+
+std::int64_t Adapter::slot_cover(std::int64_t slot) const {
+  if (config.mask == SlotRule::kCausal) return config.segment_length;
+  return ((slot + 1) * 2 * config.segment_length + config.memory_length) / (2 * static_cast<std::int64_t>(config.memory_length));
+}
+
+std::int64_t Adapter::slot_position(std::int64_t slot) const {
+  if (config.positions == SlotRule::kCausal) return static_cast<std::int64_t>(config.segment_length) + slot;
+  return ((slot + 1) * 2 * config.segment_length + config.memory_length) / (2 * static_cast<std::int64_t>(config.memory_length));
+}
+
+AdapterConfig parse_adapter_config(const Json& json, const std::string& subject) {
+  Fields fields(json, subject);
+  AdapterConfig out;
+  if (const std::string format = fields.text("format"); format != "uio-adapter")
+    throw Error(ErrorKind::kMismatch, "unsupported adapter", subject, "format is '" + format + "', expected 'uio-adapter'");
+  if (const std::int64_t version = fields.integer("version", 0, 1 << 30); version != 1)
+    throw Error(ErrorKind::kMismatch, "unsupported adapter", subject, "version is " + std::to_string(version) + ", expected 1");
+  out.method = fields.text("method");
+  out.segment_length = static_cast<std::uint32_t>(fields.integer("segment_length", 1, 1 << 24));
+  out.memory_length = static_cast<std::uint32_t>(fields.integer("memory_length", 1, 1 << 20));
+  out.lora_rank = fields.integer("lora_rank", 0, 1 << 16);
+  if (!fields.need("lora_alpha").is_number()) fields.wrong("lora_alpha", "a number");
+  out.lora_alpha = fields.need("lora_alpha").get<double>();
+  out.mask = slot_rule(fields, "memory_mask");
+  out.positions = slot_rule(fields, "memory_positions");
+  out.encoder_targets = targets(fields, "encoder_targets", false);
+  out.transfer_targets = targets(fields, "transfer_targets", true);
+  if (fields.has("base_fingerprint")) out.base_fingerprint = fields.text("base_fingerprint");
+  fields.refuse_unknown();
+  return out;
+}
+
+Adapter load_adapter(const std::string& directory, const Model& model) {
+  const std::string path = directory + "/adapter_config.json", weights = directory + "/adapter_model.safetensors";
+  Adapter adapter;
+  adapter.config = parse_adapter_config(read_json(path), path);
+  const AdapterConfig& c = adapter.config;
+  if (!c.base_fingerprint.empty() && c.base_fingerprint != model.fingerprint())
+    throw Error(ErrorKind::kMismatch, "adapter belongs to another model", directory,
+                "made for base " + c.base_fingerprint + ", the model is " + model.fingerprint());
+  const SafetensorsFile file(weights);
+  std::set<std::string> used;
+  const auto device = model.placement().device;
+  const auto get = [&](const std::string& name, const std::vector<std::int64_t>& shape, at::ScalarType dtype) {
+    const auto found = file.tensors().find(name);
+    if (found == file.tensors().end()) throw Error(ErrorKind::kData, "bad adapter", weights, "tensor '" + name + "' is missing");
+    if (found->second.shape != shape)
+      throw Error(ErrorKind::kMismatch, "adapter does not fit the model", weights,
+                  "tensor '" + name + "' is " + shape_text(found->second.shape) + ", expected " + shape_text(shape));
+    used.insert(name);
+    return load(found->second, name, dtype, device).clone();  // the file is unmapped when we return
+  };
+
+  const ModelConfig& m = model.config();
+  const auto rows = file.tensors().find("memory_tokens");
+  const bool is_shared = rows != file.tensors().end() && rows->second.shape.size() == 2 && rows->second.shape[0] == 1;
+  adapter.memory_tokens = get("memory_tokens", {is_shared ? 1 : c.memory_length, m.hidden_size}, model.placement().residual());
+  adapter.encoder.resize(static_cast<std::size_t>(m.layers));
+  adapter.transfer.resize(static_cast<std::size_t>(m.layers));
+  if (c.lora_rank > 0) {
+    const auto read_pairs = [&](const char* part, const std::vector<Projection>& list, std::vector<LayerLora>& into) {
+      for (std::int64_t l = 0; l < m.layers; ++l) {
+        for (const Projection p : list) {
+          const std::string prefix = tensor_prefix(part, l, p);
+          const auto [in, out] = sizes_of(m, p);
+          Lora& lora = into[static_cast<std::size_t>(l)][static_cast<std::size_t>(p)];
+          lora.a = get(prefix + ".lora_A.weight", {c.lora_rank, in}, model.placement().computed);
+          lora.b = get(prefix + ".lora_B.weight", {out, c.lora_rank}, model.placement().computed);
+          lora.scale = c.lora_alpha / static_cast<double>(c.lora_rank);
+        }
+      }
+    };
+    read_pairs("encoder", c.encoder_targets, adapter.encoder);
+    read_pairs("transfer", c.transfer_targets, adapter.transfer);
+  }
+  for (const auto& [name, view] : file.tensors())
+    if (!used.contains(name)) throw Error(ErrorKind::kMismatch, "unsupported adapter", weights, "tensor '" + name + "' is not understood");
+  adapter.fingerprint = fingerprint_of("uio-adapter\n" + canonical(c), file.tensors(), 1);
+  return adapter;
+}
+
+Adapter fresh_adapter(const Model& model, std::uint32_t segment_length, std::uint32_t memory_length) {
+  const ModelConfig& m = model.config();
+  Adapter adapter;
+  adapter.config.segment_length = segment_length;
+  adapter.config.memory_length = memory_length;
+  const std::int64_t row = m.eos.empty() ? 2 : m.eos.front();
+  if (row < 0 || row >= m.vocabulary)
+    throw Error(ErrorKind::kMismatch, "no fresh adapter", model.directory(), "end-of-sequence token " + std::to_string(row) + " is not in the vocabulary");
+  adapter.memory_tokens = model.embedding_row(row).to(model.placement().residual()).unsqueeze(0).clone();
+  adapter.encoder.resize(static_cast<std::size_t>(m.layers));
+  adapter.transfer.resize(static_cast<std::size_t>(m.layers));
+  // The rows are the base's own, so its fingerprint stands for them.
+  adapter.fingerprint = fingerprint_of("uio-adapter fresh " + std::to_string(row) + " " + model.fingerprint() + "\n" + canonical(adapter.config), {}, 1);
+  return adapter;
+}
+
+Adapter choose_adapter(const ModelChoice& choice, const Model& model) {
+  const std::int64_t capacity = model.config().capacity();
+  Adapter adapter;
+  if (choice.adapter == "fresh") {
+    const auto length = choice.segment_length ? choice.segment_length : static_cast<std::uint32_t>(std::min<std::int64_t>(1024, capacity / 2));
+    const auto slots = choice.memory_length ? choice.memory_length : std::max<std::uint32_t>(1, length / 32);
+    adapter = fresh_adapter(model, std::max<std::uint32_t>(1, length), slots);
+  } else {
+    const std::string directory = choice.adapter.empty() ? model.directory() + "/adapter" : choice.adapter;
+    if (choice.adapter.empty() && !exists(directory))
+      throw Error(ErrorKind::kUsage, "no adapter", model.directory(), "it has no folder 'adapter', and no --adapter was given",
+                  "--adapter fresh makes an untrained one, to try things out");
+    adapter = load_adapter(directory, model);
+    const auto check = [&](const char* option, std::uint32_t asked, std::uint32_t has) {
+      if (asked != 0 && asked != has)
+        throw Error(ErrorKind::kUsage, std::string(option) + " differs from the adapter's", directory,
+                    std::to_string(asked) + " asked for, " + std::to_string(has) + " trained");
+    };
+    check("--segment-length", choice.segment_length, adapter.config.segment_length);
+    check("--memory-length", choice.memory_length, adapter.config.memory_length);
+  }
+  const std::int64_t last = adapter.slot_position(adapter.config.memory_length - 1) + 1;
+  if (last > capacity)
+    throw Error(ErrorKind::kMismatch, "segment too long for the model", model.directory(),
+                "L " + std::to_string(adapter.config.segment_length) + " with M " + std::to_string(adapter.config.memory_length) + " needs " +
+                    std::to_string(last) + " positions, the model has " + std::to_string(capacity));
+  return adapter;
+}
+
+}  // namespace uio

@@ -1,0 +1,59 @@
+// Adapters: the trained parts that make and read memories, and how to use them. Files: design of the adapter directory in uio(7).
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "io/json.h"
+#include "model/model.h"
+
+namespace uio {
+
+// How memory slots see the segment, and where they stand (arXiv 2406.18173, released code).
+enum class SlotRule {
+  kStaged,  // slot i sees the first round((i+1)·L/M) tokens and itself, at that position
+  kCausal   // slot i sees every token and the slots before it, at position L + i
+};
+const char* name_of(SlotRule rule);
+
+// adapter_config.json.
+struct AdapterConfig {
+  std::string method = "uio";
+  std::uint32_t segment_length = 1024;  // L, tokens
+  std::uint32_t memory_length = 32;     // M, memory tokens
+  std::int64_t lora_rank = 0;
+  double lora_alpha = 0;
+  SlotRule mask = SlotRule::kStaged, positions = SlotRule::kStaged;
+  std::vector<Projection> encoder_targets = {Projection::kQuery, Projection::kValue};
+  std::vector<Projection> transfer_targets = {Projection::kKey, Projection::kValue};
+  std::string base_fingerprint;  // empty: not said
+};
+
+// Throws Error{kData} for missing keys and wrong types, Error{kMismatch} for what is not understood, naming the key.
+AdapterConfig parse_adapter_config(const Json& json, const std::string& subject);
+
+struct Adapter {
+  AdapterConfig config;
+  at::Tensor memory_tokens;         // [M or 1, D], residual dtype
+  std::vector<LayerLora> encoder;   // per layer; undefined pairs have no effect
+  std::vector<LayerLora> transfer;  // per layer, keys and values only
+  std::string fingerprint;
+
+  // Token position of slot i, and how many of the segment's first tokens it sees.
+  std::int64_t slot_position(std::int64_t slot) const;
+  std::int64_t slot_cover(std::int64_t slot) const;
+};
+
+// Reads a directory. Throws what its files deserve, and Error{kMismatch} for tensors of other shapes than the model's or an
+// adapter made for another base (both fingerprints named).
+Adapter load_adapter(const std::string& directory, const Model& model);
+// An untrained one: M equal rows copied from the end-of-sequence token's embedding, no LoRA.
+Adapter fresh_adapter(const Model& model, std::uint32_t segment_length, std::uint32_t memory_length);
+// What `choice` asks for: the directory it names, `adapter` inside the model's, or "fresh". Throws Error{kUsage} when there is
+// none, or when L or M are asked for that are not the adapter's.
+Adapter choose_adapter(const ModelChoice& choice, const Model& model);
+
+}  // namespace uio

@@ -1,0 +1,115 @@
+#include "memory/context.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.h"
+#include "kernels/attention.h"
+
+namespace uio {
+
+using kernels::AttentionPart;
+using kernels::Visible;
+
+void check_capacity(const Model& model, std::int64_t needed, const std::string& what) {
+  const std::int64_t capacity = model.config().capacity();
+  if (needed > capacity)
+    throw Error(ErrorKind::kMismatch, "context longer than the model's positions", what,
+                "it needs " + std::to_string(needed) + " positions, the model has " + std::to_string(capacity));
+}
+
+DecoderContext::DecoderContext(const Model& model, std::int64_t positions, std::int64_t batch)
+    : model_(model),
+      positions_((check_capacity(model, positions, model.directory()), std::max<std::int64_t>(positions, 1))),
+      batch_(batch),
+      rope_(model.config(), positions_, model.placement().computed, model.placement().device),
+      layers_(static_cast<std::size_t>(model.config().layers)) {}
+
+void DecoderContext::check_room(std::int64_t more) const {
+  if (length_ + more > positions_)
+    throw Error(ErrorKind::kInternal, "more positions used than asked for", "",
+                std::to_string(length_ + more) + " of " + std::to_string(positions_));
+}
+
+void DecoderContext::reserve(std::int64_t length) {
+  if (length <= room_) return;
+  room_ = std::min(positions_, std::max(length, 2 * room_));
+  const ModelConfig& c = model_.config();
+  const auto options = at::TensorOptions().dtype(model_.placement().computed).device(model_.placement().device);
+  for (Cache& cache : layers_) {
+    const Cache old = cache;
+    cache.keys = at::empty({batch_, c.kv_heads, room_, c.head_size}, options);
+    cache.values = at::empty({batch_, c.kv_heads, room_, c.head_size}, options);
+    if (length_ > 0) {
+      cache.keys.narrow(2, 0, length_).copy_(old.keys.narrow(2, 0, length_));
+      cache.values.narrow(2, 0, length_).copy_(old.values.narrow(2, 0, length_));
+    }
+  }
+}
+
+void DecoderContext::add_memory(const at::Tensor& keys, const at::Tensor& values) {
+  const std::int64_t count = keys.size(3);
+  check_room(count);
+  reserve(length_ + count);
+  const auto computed = model_.placement().computed;
+  const auto device = model_.placement().device;
+  for (std::size_t l = 0; l < layers_.size(); ++l) {
+    const at::Tensor layer_keys = keys.select(1, static_cast<std::int64_t>(l)).to(device, computed);
+    layers_[l].keys.narrow(2, length_, count).copy_(rope_.rotate(layer_keys, length_));
+    layers_[l].values.narrow(2, length_, count).copy_(values.select(1, static_cast<std::int64_t>(l)));
+  }
+  length_ += count;
+}
+
+at::Tensor DecoderContext::add_tokens(const at::Tensor& ids) {
+  const std::int64_t count = ids.size(1);
+  check_room(count);
+  reserve(length_ + count);
+  at::Tensor x = model_.embed(ids);
+  const Attend attend_here = [this](std::int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
+    return attend(layer, q, k, v);
+  };
+  for (std::int64_t l = 0; l < model_.config().layers; ++l) x = model_.layer(l, x, attend_here);
+  length_ += count;
+  return x;
+}
+
+at::Tensor DecoderContext::attend(std::int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
+  Cache& cache = layers_[static_cast<std::size_t>(layer)];
+  const std::int64_t count = q.size(1), window = model_.config().sliding[static_cast<std::size_t>(layer)];
+  const double scale = 1.0 / std::sqrt(static_cast<double>(model_.config().head_size));
+  const at::Tensor queries = rope_.rotate(q.transpose(1, 2), length_);
+  at::Tensor keys = cache.keys.narrow(2, length_, count), values = cache.values.narrow(2, length_, count);
+  keys.copy_(rope_.rotate(k.transpose(1, 2), length_));
+  values.copy_(v.transpose(1, 2));
+
+  // Keys that some query still sees; those before lie outside every window.
+  const std::int64_t first = window > 0 ? std::max<std::int64_t>(0, length_ - window + 1) : 0;
+  const std::int64_t before = length_ - first, last = length_ + count - 1;
+  const bool is_cut = window > 0 && last - first >= window;
+  std::vector<AttentionPart> parts;
+  if (count == 1) {
+    const at::Tensor seen = cache.keys.narrow(2, first, before + 1);
+    parts.push_back({queries, seen, cache.values.narrow(2, first, before + 1), Visible::kAll, {}});
+  } else if (is_cut) {
+    const auto options = at::TensorOptions().dtype(at::kLong).device(queries.device());
+    const at::Tensor back = at::arange(length_, length_ + count, options).unsqueeze(1) - at::arange(first, length_ + count, options).unsqueeze(0);
+    parts.push_back({queries, cache.keys.narrow(2, first, before + count), cache.values.narrow(2, first, before + count), Visible::kMask,
+                     back.ge(0).logical_and(back.lt(window))});
+  } else {
+    if (before > 0) parts.push_back({queries, cache.keys.narrow(2, first, before), cache.values.narrow(2, first, before), Visible::kAll, {}});
+    parts.push_back({queries, keys, values, Visible::kCausal, {}});
+  }
+  return kernels::attention(parts, scale).transpose(1, 2).flatten(2);
+}
+
+void DecoderContext::truncate(std::int64_t position) { length_ = std::min(length_, position); }
+
+std::int64_t DecoderContext::bytes() const {
+  const ModelConfig& c = model_.config();
+  return 2 * batch_ * c.layers * c.kv_heads * c.head_size * length_ * static_cast<std::int64_t>(c10::elementSize(model_.placement().computed));
+}
+
+}  // namespace uio

@@ -1,0 +1,51 @@
+// What the decoder has before it: memories and raw tokens in text order, as keys and values at positions counted from 0.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "model/model.h"
+#include "model/rope.h"
+
+namespace uio {
+
+// Keys are kept rotated in one growing buffer a layer; memories come un-rotated and get the next positions when they are added.
+// Everything added before is seen by everything added after. B rows side by side advance in step.
+class DecoderContext {
+ public:
+  // `positions`: how many may be needed in all (dynamic rope scaling looks at it).
+  // Throws Error{kMismatch} naming both numbers when the model has fewer.
+  DecoderContext(const Model& model, std::int64_t positions, std::int64_t batch = 1);
+
+  // Keys (un-rotated) and values [B, N, G, M, d] of one memory, any float dtype.
+  void add_memory(const at::Tensor& keys, const at::Tensor& values);
+  // Runs tokens [B, T] through the decoder and keeps their keys and values. Returns the residual stream before the final norm, [B, T, D].
+  at::Tensor add_tokens(const at::Tensor& ids);
+  // Forgets everything from position `position` on.
+  void truncate(std::int64_t position);
+
+  std::int64_t length() const { return length_; }       // positions in use
+  std::int64_t capacity() const { return positions_; }  // positions there are
+  // Bytes of the keys and values in use.
+  std::int64_t bytes() const;
+
+ private:
+  struct Cache {
+    at::Tensor keys, values;  // [B, G, room, d]
+  };
+  void reserve(std::int64_t length);
+  void check_room(std::int64_t more) const;
+  at::Tensor attend(std::int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v);
+
+  const Model& model_;
+  std::int64_t positions_, batch_, length_ = 0, room_ = 0;
+  RopeTable rope_;
+  std::vector<Cache> layers_;
+};
+
+// Throws Error{kMismatch} when `needed` positions are more than the model has; `what` names what needs them.
+void check_capacity(const Model& model, std::int64_t needed, const std::string& what);
+
+}  // namespace uio

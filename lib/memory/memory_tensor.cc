@@ -1,0 +1,100 @@
+#include "memory/memory_tensor.h"
+
+#include <ATen/ATen.h>
+
+#include <bit>
+#include <cstring>
+
+#include "base/error.h"
+#include "base/hash.h"
+#include "model/tensor.h"
+
+namespace uio {
+namespace {
+
+std::vector<std::byte> bytes_of(const at::Tensor& tensor) {
+  const at::Tensor here = tensor.to(at::kCPU).contiguous();
+  std::vector<std::byte> bytes(here.nbytes());
+  std::memcpy(bytes.data(), here.const_data_ptr(), bytes.size());
+  return bytes;
+}
+
+at::Tensor tensor_of(const std::vector<std::byte>& bytes, const std::vector<std::int64_t>& shape, DType dtype) {
+  at::Tensor tensor = at::empty(shape, at::TensorOptions().dtype(scalar_type_of(dtype)));
+  if (tensor.nbytes() != bytes.size())
+    throw Error(ErrorKind::kInternal, "memory of the wrong size", "", std::to_string(bytes.size()) + " bytes, expected " + std::to_string(tensor.nbytes()));
+  std::memcpy(tensor.data_ptr(), bytes.data(), bytes.size());
+  return tensor;
+}
+
+void check(const Memory& memory, const char* what, const std::string& has, const std::string& wants) {
+  if (has != wants)
+    throw Error(ErrorKind::kMismatch, std::string("memory belongs to another ") + what,
+                memory.span.document + "/" + std::to_string(memory.span.segment), "made with " + has + ", this one is " + wants);
+}
+
+void check(const Memory& memory, const char* what, std::int64_t has, std::int64_t wants) {
+  if (has != wants)
+    throw Error(ErrorKind::kMismatch, "memory does not fit the model", memory.span.document + "/" + std::to_string(memory.span.segment),
+                std::to_string(has) + " " + what + ", the model has " + std::to_string(wants));
+}
+
+}  // namespace
+
+std::string token_hash(const std::vector<std::int32_t>& tokens) {
+  static_assert(std::endian::native == std::endian::little);
+  return sha256_hex(std::as_bytes(std::span(tokens)));
+}
+
+Memory to_record(const Segment& segment, const MemoryMethod& method, const Model& model, Form form, const at::Tensor& hidden,
+                 const at::Tensor& keys, const at::Tensor& values) {
+  const Adapter& adapter = method.adapter();
+  const ModelConfig& c = model.config();
+  Memory memory;
+  memory.span = segment.span;
+  memory.base = model.fingerprint();
+  memory.tokenizer = segment.tokenizer;
+  memory.adapter = adapter.fingerprint;
+  memory.token_hash = token_hash(segment.tokens);
+  memory.method = adapter.config.method;
+  memory.positions = name_of(adapter.config.positions);
+  memory.form = form;
+  memory.dtype = dtype_of(model.placement().stored);
+  memory.layers = static_cast<std::uint32_t>(c.layers);
+  memory.memory_length = adapter.config.memory_length;
+  memory.segment_length = adapter.config.segment_length;
+  memory.token_count = static_cast<std::uint32_t>(segment.tokens.size());
+  if (form == Form::kKv) {
+    memory.kv_heads = static_cast<std::uint32_t>(c.kv_heads);
+    memory.head_size = static_cast<std::uint32_t>(c.head_size);
+    memory.keys = bytes_of(keys);
+    memory.values = bytes_of(values);
+  } else {
+    memory.kv_heads = 1;
+    memory.head_size = static_cast<std::uint32_t>(c.hidden_size);
+    memory.keys = bytes_of(hidden);
+  }
+  return memory;
+}
+
+KeysValues from_record(const Memory& memory, const Model& model, const std::string& tokenizer, const MemoryMethod* method) {
+  const ModelConfig& c = model.config();
+  check(memory, "base model", memory.base, model.fingerprint());
+  check(memory, "tokenizer", memory.tokenizer, tokenizer);
+  if (method) check(memory, "adapter", memory.adapter, method->adapter().fingerprint);
+  check(memory, "layers", memory.layers, c.layers);
+  const std::int64_t slots = memory.memory_length;
+  if (memory.form == Form::kHidden) {
+    if (!method)
+      throw Error(ErrorKind::kUsage, "no adapter", model.directory(), "memories in hidden form need the adapter that made them");
+    check(memory, "hidden size", memory.head_size, c.hidden_size);
+    const at::Tensor hidden = tensor_of(memory.keys, {1, c.layers, slots, c.hidden_size}, memory.dtype);
+    return method->transfer(hidden.to(model.placement().device));
+  }
+  check(memory, "KV heads", memory.kv_heads, c.kv_heads);
+  check(memory, "head size", memory.head_size, c.head_size);
+  const std::vector<std::int64_t> shape = {1, c.layers, c.kv_heads, slots, c.head_size};
+  return {tensor_of(memory.keys, shape, memory.dtype), tensor_of(memory.values, shape, memory.dtype)};
+}
+
+}  // namespace uio

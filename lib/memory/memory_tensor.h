@@ -1,0 +1,21 @@
+// Memories of the tensor part to and from the records that travel in streams.
+#pragma once
+
+#include "io/record.h"
+#include "memory/method.h"
+
+namespace uio {
+
+// The record of one encoded segment. `hidden` [N, M, D]; in the kv form `kv` holds its keys and values [N, G, M, d].
+Memory to_record(const Segment& segment, const MemoryMethod& method, const Model& model, Form form, const at::Tensor& hidden,
+                 const at::Tensor& keys, const at::Tensor& values);
+
+// Keys and values [1, N, G, M, d] of a record, un-rotated. Hidden forms go through the transfer head, which needs `method`.
+// Throws Error{kMismatch} naming both values when the record was made with another base, tokenizer or adapter, or has other shapes.
+// `method` may be null: then kv forms are taken whatever adapter made them.
+KeysValues from_record(const Memory& memory, const Model& model, const std::string& tokenizer, const MemoryMethod* method);
+
+// SHA-256 of token ids as int32, little endian.
+std::string token_hash(const std::vector<std::int32_t>& tokens);
+
+}  // namespace uio

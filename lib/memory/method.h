@@ -1,0 +1,50 @@
+// A memory method: how past text reaches the decoder. One file and one row of the table each (design: uio(7), METHODS).
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <memory>
+#include <span>
+#include <string_view>
+
+#include "memory/adapter.h"
+#include "model/model.h"
+
+namespace uio {
+
+// Keys and values of memories, per layer. Keys are un-rotated.
+struct KeysValues {
+  at::Tensor keys, values;  // [B, N, G, M, d], placement.stored
+};
+
+class MemoryMethod {
+ public:
+  virtual ~MemoryMethod() = default;
+  virtual const Adapter& adapter() const = 0;
+  // Hidden memories of whole segments, ids [B, L] int64: [B, N, M, D] in placement.stored. A segment's memory does not depend on
+  // the others in the batch.
+  virtual at::Tensor encode(const at::Tensor& ids) const = 0;
+  // What the decoder reads: hidden [B, N, M, D] through the transfer head.
+  virtual KeysValues transfer(const at::Tensor& hidden) const = 0;
+  // Arithmetic of one segment's encoding and transfer, in FLOPs.
+  virtual double segment_flops() const = 0;
+
+  std::int64_t segment_length() const { return adapter().config.segment_length; }
+  std::int64_t memory_length() const { return adapter().config.memory_length; }
+};
+
+struct MethodEntry {
+  std::string_view name;     // as in adapter_config.json and in memories
+  std::string_view carrier;  // what a memory is
+  std::string_view encoder;  // whether a segment's memory sees those before it
+  std::string_view summary;
+  std::unique_ptr<MemoryMethod> (*make)(const Model& model, Adapter adapter);
+};
+
+std::span<const MethodEntry> memory_methods();
+// The method that the adapter names. Throws Error{kMismatch} naming it when there is none such. Keeps a reference to `model`.
+std::unique_ptr<MemoryMethod> make_method(const Model& model, Adapter adapter);
+
+std::unique_ptr<MemoryMethod> make_uio(const Model& model, Adapter adapter);
+
+}  // namespace uio

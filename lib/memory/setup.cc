@@ -1,0 +1,40 @@
+#include "memory/setup.h"
+
+#include <ATen/Parallel.h>
+
+#include <filesystem>
+
+#include "base/error.h"
+#include "model/placement.h"
+
+namespace uio {
+
+const MemoryMethod& Ready::need_method() const {
+  if (!method)
+    throw Error(ErrorKind::kUsage, "no adapter", model->directory(), "it has no folder 'adapter', and no --adapter was given",
+                "--adapter fresh makes an untrained one, to try things out");
+  return *method;
+}
+
+Ready make_ready(const ModelChoice& choice, AdapterNeed need, Host& host) {
+  std::error_code failed;
+  if (!std::filesystem::is_directory(choice.model, failed))
+    throw Error(ErrorKind::kIo, "cannot read model", choice.model,
+                std::filesystem::exists(choice.model, failed) ? "it is not a directory" : "no such directory");
+  Ready ready;
+  ready.tokenizer = load_tokenizer(choice.model);
+  const Placement placement = choose_placement(choice, host);
+  ready.model = std::make_unique<Model>(choice.model, placement, choice.cache_dir, at::get_num_threads());
+  if (ready.tokenizer->vocabulary_size() > ready.model->config().vocabulary)
+    throw Error(ErrorKind::kMismatch, "tokenizer does not fit the model", choice.model,
+                "it has " + std::to_string(ready.tokenizer->vocabulary_size()) + " tokens, the model " + std::to_string(ready.model->config().vocabulary));
+  const bool is_named = !choice.adapter.empty() || choice.segment_length || choice.memory_length;
+  const bool is_there = std::filesystem::exists(choice.model + "/adapter", failed);
+  if (need == AdapterNeed::kYes || (need == AdapterNeed::kIfThere && (is_there || !choice.adapter.empty())))
+    ready.method = make_method(*ready.model, choose_adapter(choice, *ready.model));
+  else if (need == AdapterNeed::kNo && is_named)
+    host.note("the adapter is not used");
+  return ready;
+}
+
+}  // namespace uio

@@ -1,0 +1,27 @@
+// From options to a model that is ready: weights, tokenizer and, when asked for, the memory method.
+#pragma once
+
+#include <memory>
+
+#include "base/host.h"
+#include "io/jobs.h"
+#include "memory/method.h"
+#include "text/tokenizer.h"
+
+namespace uio {
+
+struct Ready {
+  std::unique_ptr<Model> model;
+  std::unique_ptr<Tokenizer> tokenizer;
+  std::unique_ptr<MemoryMethod> method;  // null: none was needed, or none is there
+
+  // The method, or Error{kUsage} that says how to get an adapter.
+  const MemoryMethod& need_method() const;
+};
+
+enum class AdapterNeed { kNo, kIfThere, kYes };
+
+// Throws what its parts throw, and Error{kMismatch} when tokenizer and model do not fit each other.
+Ready make_ready(const ModelChoice& choice, AdapterNeed need, Host& host);
+
+}  // namespace uio

@@ -1,0 +1,120 @@
+// UIO (arXiv 2406.18173): segments are encoded alone, M memory slots behind the segment's tokens; the memory is what enters
+// each layer's attention at the slots; a LoRA transfer head turns it into the decoder's keys and values.
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "kernels/attention.h"
+#include "memory/method.h"
+#include "model/rope.h"
+
+namespace uio {
+namespace {
+
+using kernels::AttentionPart;
+using kernels::Visible;
+
+class Uio : public MemoryMethod {
+ public:
+  Uio(const Model& model, Adapter adapter)
+      : model_(model),
+        adapter_(std::move(adapter)),
+        rope_(model.config(), std::max(adapter_.slot_position(memory_length() - 1) + 1, segment_length()), model.placement().computed,
+              model.placement().device) {
+    const auto device = model.placement().device;
+    std::vector<std::int64_t> positions;
+    for (std::int64_t slot = 0; slot < memory_length(); ++slot) positions.push_back(adapter_.slot_position(slot));
+    slot_positions_ = at::tensor(positions).to(device);
+    std::vector<std::int64_t> covers;
+    for (std::int64_t slot = 0; slot < memory_length(); ++slot) covers.push_back(adapter_.slot_cover(slot));
+    const at::Tensor slot_covers = at::tensor(covers).to(device);
+    const at::Tensor token = at::arange(segment_length(), slot_covers.options()), slot = at::arange(memory_length(), slot_covers.options());
+    sees_tokens_ = token.unsqueeze(0).lt(slot_covers.unsqueeze(1));
+    sees_slots_ = adapter_.config.mask == SlotRule::kStaged ? slot.unsqueeze(1).eq(slot.unsqueeze(0)) : slot.unsqueeze(1).ge(slot.unsqueeze(0));
+  }
+
+  const Adapter& adapter() const override { return adapter_; }
+
+  at::Tensor encode(const at::Tensor& ids) const override {
+    const std::int64_t batch = ids.size(0), slots = memory_length(), layers = model_.config().layers;
+    const at::Tensor rows = adapter_.memory_tokens.expand({slots, -1}).unsqueeze(0).expand({batch, -1, -1});
+    at::Tensor x = at::cat({model_.embed(ids), rows}, 1);  // [B, L+M, D]
+    std::vector<at::Tensor> memory;
+    for (std::int64_t l = 0; l < layers; ++l) {
+      const at::Tensor input = model_.attention_input(l, x);
+      memory.push_back(input.narrow(1, input.size(1) - slots, slots));
+      // What the last layer would compute is read by nobody, and of the layer before it only the slots' rows are.
+      if (l < layers - 1) x = layer(l, x, input, /*slots_only=*/l == layers - 2);
+    }
+    return at::stack(memory, 1).to(model_.placement().stored);
+  }
+
+  KeysValues transfer(const at::Tensor& hidden) const override {
+    std::vector<at::Tensor> keys, values;
+    for (std::int64_t l = 0; l < model_.config().layers; ++l) {
+      const LayerLora& lora = adapter_.transfer[static_cast<std::size_t>(l)];
+      const at::Tensor rows = hidden.select(1, l).to(model_.placement().computed).contiguous();  // [B, M, D]
+      keys.push_back(model_.heads(l, Projection::kKey, rows, &lora[static_cast<int>(Projection::kKey)]).transpose(1, 2));
+      values.push_back(model_.heads(l, Projection::kValue, rows, &lora[static_cast<int>(Projection::kValue)]).transpose(1, 2));
+    }
+    const auto stored = model_.placement().stored;
+    return {at::stack(keys, 1).to(stored), at::stack(values, 1).to(stored)};
+  }
+
+  double segment_flops() const override {
+    const ModelConfig& c = model_.config();
+    const double layers = static_cast<double>(c.layers), length = static_cast<double>(segment_length()), slots = static_cast<double>(memory_length());
+    const double q = static_cast<double>(c.heads * c.head_size), kv = static_cast<double>(c.kv_heads * c.head_size), d = static_cast<double>(c.hidden_size);
+    const double per_layer = model_.layer_flops() / layers;
+    double total = std::max(0.0, layers - 2) * (length + slots) * per_layer;                          // whole layers
+    if (c.layers > 1) total += slots * per_layer + length * 4 * kv * d;                               // last but one: keys and values of the tokens
+    total += std::max(0.0, layers - 2) * 2 * q * length * length;                                      // causal scores and sums, half of L²
+    total += std::max(0.0, layers - 1) * 2 * q * slots * (adapter_.config.mask == SlotRule::kStaged ? length : 2 * length);
+    const double rank = static_cast<double>(adapter_.config.lora_rank);
+    for (const Projection p : adapter_.config.encoder_targets)
+      total += std::max(0.0, layers - 1) * (length + slots) * 2 * rank * (d + (p == Projection::kQuery ? q : kv));
+    total += layers * slots * 4 * kv * d + layers * slots * 2 * 2 * rank * (d + kv);                  // transfer head
+    return total;
+  }
+
+ private:
+  // One encoder layer; with `slots_only` the rows of the tokens, which nobody reads any more, are neither attended for nor fed on.
+  at::Tensor layer(std::int64_t l, const at::Tensor& x, const at::Tensor& input, bool slots_only) const {
+    const std::int64_t tokens = segment_length(), slots = memory_length();
+    const LayerLora& lora = adapter_.encoder[static_cast<std::size_t>(l)];
+    const double scale = 1.0 / std::sqrt(static_cast<double>(model_.config().head_size));
+    const at::Tensor asking = slots_only ? input.narrow(1, tokens, slots) : input;
+    const at::Tensor q = model_.heads(l, Projection::kQuery, asking, &lora[static_cast<int>(Projection::kQuery)]).transpose(1, 2);
+    const at::Tensor k = model_.heads(l, Projection::kKey, input, &lora[static_cast<int>(Projection::kKey)]).transpose(1, 2);
+    const at::Tensor v = model_.heads(l, Projection::kValue, input, &lora[static_cast<int>(Projection::kValue)]).transpose(1, 2);
+
+    const at::Tensor token_keys = rope_.rotate(k.narrow(2, 0, tokens), 0), token_values = v.narrow(2, 0, tokens);
+    const at::Tensor slot_keys = rope_.rotate(k.narrow(2, tokens, slots), slot_positions_), slot_values = v.narrow(2, tokens, slots);
+    const at::Tensor slot_queries = rope_.rotate(q.narrow(2, slots_only ? 0 : tokens, slots), slot_positions_);
+    const AttentionPart to_tokens{slot_queries, token_keys, token_values, Visible::kMask, sees_tokens_};
+    const AttentionPart to_slots{slot_queries, slot_keys, slot_values, Visible::kMask, sees_slots_};
+    const AttentionPart slot_parts[] = {to_tokens, to_slots};
+    at::Tensor attended = kernels::attention(slot_parts, scale).transpose(1, 2).flatten(2);  // [B, M, H·d]
+    if (!slots_only) {
+      const AttentionPart own[] = {{rope_.rotate(q.narrow(2, 0, tokens), 0), token_keys, token_values, Visible::kCausal, {}}};
+      attended = at::cat({kernels::attention(own, scale).transpose(1, 2).flatten(2), attended}, 1);
+    }
+    return model_.finish(l, slots_only ? x.narrow(1, tokens, slots) : x, attended, &lora);
+  }
+
+  const Model& model_;
+  Adapter adapter_;
+  RopeTable rope_;
+  at::Tensor slot_positions_;             // [M] int64
+  at::Tensor sees_tokens_, sees_slots_;   // [M, L], [M, M] bool: the mask is the method's own, a base's sliding window does not narrow it
+};
+
+}  // namespace
+
+std::unique_ptr<MemoryMethod> make_uio(const Model& model, Adapter adapter) { return std::make_unique<Uio>(model, std::move(adapter)); }
+
+}  // namespace uio

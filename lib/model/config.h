@@ -1,0 +1,52 @@
+// config.json of a Hugging Face directory as the numbers that decide the computation. Torch-free.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "io/json.h"
+
+namespace uio {
+
+enum class RopeKind { kDefault, kLinear, kDynamic, kYarn, kLlama3 };
+
+// Rotary position embedding and its scaling, as transformers reads it (`rope_scaling` or, from v5, `rope_parameters`).
+struct RopeConfig {
+  RopeKind kind = RopeKind::kDefault;
+  double theta = 10000;
+  double factor = 1;
+  double original_positions = 0;  // yarn, llama3: positions of the pretrained model
+  double low_freq_factor = 1, high_freq_factor = 4;  // llama3
+  double beta_fast = 32, beta_slow = 1;              // yarn
+  double attention_factor = 0;                       // yarn; 0: derived
+  double mscale = 0, mscale_all_dim = 0;             // yarn; 0: absent
+  bool truncate = true;                              // yarn
+};
+
+struct ModelConfig {
+  std::string model_type;
+  std::int64_t hidden_size = 0, intermediate_size = 0, layers = 0, heads = 0, kv_heads = 0, head_size = 0, vocabulary = 0;
+  std::int64_t positions = 0;  // max_position_embeddings
+  double norm_epsilon = 1e-6;
+  bool tied_embeddings = false;
+  bool qkv_bias = false, output_bias = false, mlp_bias = false;
+  bool qk_norm = false;                     // RMSNorm of each head's query and key before rotation (Qwen3)
+  std::vector<std::int64_t> sliding;        // per layer: number of keys a query sees, itself included; 0: all
+  std::vector<std::int32_t> eos;            // ids that end a generation
+  std::int32_t bos = -1;
+  RopeConfig rope;
+
+  // Positions that a context may use: max_position_embeddings, or what the rope scaling extends them to.
+  std::int64_t capacity() const;
+};
+
+// Throws Error{kData} for missing keys and wrong types, Error{kMismatch} naming the key for anything that changes the
+// computation and is not understood. `subject` is the file's path.
+ModelConfig parse_model_config(const Json& json, const std::string& subject);
+ModelConfig read_model_config(const std::string& directory);
+
+// The configuration as one canonical text: part of the model's fingerprint. Equal computations give equal texts.
+std::string canonical(const ModelConfig& config);
+
+}  // namespace uio

@@ -1,0 +1,179 @@
+#include "model/model.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <set>
+
+#include "base/error.h"
+#include "kernels/linear.h"
+#include "kernels/policy.h"
+#include "kernels/rms_norm.h"
+#include "kernels/rows.h"
+#include "kernels/swiglu.h"
+#include "model/fingerprint.h"
+#include "model/tensor.h"
+
+namespace uio {
+namespace {
+
+constexpr std::int64_t kLogitRows = 128;  // rows of logits alive at once: 16 MB for 32,000 tokens, still a full-speed product
+
+std::string layer_name(std::int64_t layer) { return "model.layers." + std::to_string(layer) + "."; }
+
+const char* module_of(Projection projection) {
+  return projection == Projection::kGate || projection == Projection::kUp || projection == Projection::kDown ? "mlp." : "self_attn.";
+}
+
+}  // namespace
+
+const char* name_of(Projection projection) {
+  static constexpr const char* kNames[] = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"};
+  return kNames[static_cast<int>(projection)];
+}
+
+Model::Model(const std::string& directory, Placement placement, const std::string& cache_dir, int threads)
+    : directory_(directory), placement_(placement), checkpoint_(directory), config_(read_model_config(directory)) {
+  const ModelConfig& c = config_;
+  std::set<std::string> used;
+  const auto get = [&](const std::string& name, const std::vector<std::int64_t>& shape, at::ScalarType dtype) {
+    used.insert(name);
+    return load(checkpoint_.tensor(name, shape), name, dtype, placement_.device);
+  };
+  const auto residual = placement_.residual();
+
+  embedding_ = get("model.embed_tokens.weight", {c.vocabulary, c.hidden_size}, placement_.stored);
+  final_norm_ = get("model.norm.weight", {c.hidden_size}, residual);
+  if (c.tied_embeddings) {
+    head_ = embedding_;
+    used.insert("lm_head.weight");  // a copy of the embedding that some files keep
+  } else {
+    head_ = get("lm_head.weight", {c.vocabulary, c.hidden_size}, placement_.stored);
+  }
+
+  const std::int64_t q = c.heads * c.head_size, kv = c.kv_heads * c.head_size, d = c.hidden_size, f = c.intermediate_size;
+  const std::int64_t out[] = {q, kv, kv, d, f, f, d}, in[] = {d, d, d, q, d, d, f};
+  const bool has_bias[] = {c.qkv_bias, c.qkv_bias, c.qkv_bias, c.output_bias, c.mlp_bias, c.mlp_bias, c.mlp_bias};
+  layers_.resize(static_cast<std::size_t>(c.layers));
+  for (std::int64_t l = 0; l < c.layers; ++l) {
+    Layer& layer = layers_[static_cast<std::size_t>(l)];
+    const std::string prefix = layer_name(l);
+    layer.attention_norm = get(prefix + "input_layernorm.weight", {d}, residual);
+    layer.feed_norm = get(prefix + "post_attention_layernorm.weight", {d}, residual);
+    if (c.qk_norm) {
+      layer.query_norm = get(prefix + "self_attn.q_norm.weight", {c.head_size}, residual);
+      layer.key_norm = get(prefix + "self_attn.k_norm.weight", {c.head_size}, residual);
+    }
+    for (int p = 0; p < kProjections; ++p) {
+      const std::string name = prefix + module_of(static_cast<Projection>(p)) + name_of(static_cast<Projection>(p));
+      layer.linear[static_cast<std::size_t>(p)].weight = get(name + ".weight", {out[p], in[p]}, placement_.stored);
+      if (has_bias[p]) layer.linear[static_cast<std::size_t>(p)].bias = get(name + ".bias", {out[p]}, placement_.computed);
+    }
+  }
+  // A tensor that nobody asked for would change what other programs compute from this directory: say so rather than differ in silence.
+  for (const auto& [name, view] : checkpoint_.tensors())
+    if (!used.contains(name) && !name.ends_with(".rotary_emb.inv_freq"))
+      throw Error(ErrorKind::kMismatch, "unsupported model", directory_, "tensor '" + name + "' is not understood");
+  fingerprint_ = model_fingerprint(checkpoint_, config_, cache_dir, threads);
+}
+
+at::Tensor Model::embed(const at::Tensor& ids) const {
+  if (ids.numel() > 0) {
+    const std::int64_t low = ids.min().item<std::int64_t>(), high = ids.max().item<std::int64_t>();
+    if (low < 0 || high >= config_.vocabulary)
+      throw Error(ErrorKind::kMismatch, "token outside the model's vocabulary", std::to_string(low < 0 ? low : high),
+                  "the model has " + std::to_string(config_.vocabulary) + " tokens");
+  }
+  return at::embedding(embedding_, ids.to(placement_.device)).to(placement_.residual());
+}
+
+at::Tensor Model::embedding_row(std::int64_t id) const { return embedding_.select(0, id); }
+
+at::Tensor Model::attention_input(std::int64_t layer, const at::Tensor& x) const {
+  return kernels::rms_norm(x, layers_[static_cast<std::size_t>(layer)].attention_norm, config_.norm_epsilon, placement_.computed);
+}
+
+at::Tensor Model::project(std::int64_t layer, Projection projection, const at::Tensor& rows, const Lora* lora) const {
+  const Linear& linear = layers_[static_cast<std::size_t>(layer)].linear[static_cast<std::size_t>(projection)];
+  const at::Tensor flat = rows.reshape({-1, rows.size(-1)});
+  at::Tensor out = kernels::linear(flat, linear.weight, linear.bias);
+  if (lora && lora->a.defined()) {
+    const at::Tensor low = kernels::linear(flat, lora->a);
+    const at::Tensor update = kernels::linear(low, lora->b);
+    out = flat.requires_grad() || update.requires_grad() ? out + update * lora->scale : out.add_(update, lora->scale);
+  }
+  std::vector<std::int64_t> shape = rows.sizes().vec();
+  shape.back() = out.size(-1);
+  return out.view(shape);
+}
+
+at::Tensor Model::heads(std::int64_t layer, Projection projection, const at::Tensor& input, const Lora* lora) const {
+  at::Tensor out = project(layer, projection, input, lora).view({input.size(0), input.size(1), -1, config_.head_size});
+  if (!config_.qk_norm || projection == Projection::kValue) return out;
+  const Layer& weights = layers_[static_cast<std::size_t>(layer)];
+  const at::Tensor& norm = projection == Projection::kQuery ? weights.query_norm : weights.key_norm;
+  return kernels::rms_norm(out.to(placement_.residual()), norm, config_.norm_epsilon, placement_.computed);
+}
+
+at::Tensor Model::finish(std::int64_t layer, const at::Tensor& x, const at::Tensor& attended, const LayerLora* lora) const {
+  const auto pair = [&](Projection p) { return lora ? &(*lora)[static_cast<std::size_t>(p)] : nullptr; };
+  const at::Tensor middle = x + project(layer, Projection::kOutput, attended, pair(Projection::kOutput));
+  const at::Tensor input =
+      kernels::rms_norm(middle, layers_[static_cast<std::size_t>(layer)].feed_norm, config_.norm_epsilon, placement_.computed);
+  const at::Tensor gate = project(layer, Projection::kGate, input, pair(Projection::kGate));
+  const at::Tensor up = project(layer, Projection::kUp, input, pair(Projection::kUp));
+  const at::Tensor down = project(layer, Projection::kDown, kernels::swiglu(gate, up), pair(Projection::kDown));
+  return middle.requires_grad() || down.requires_grad() ? middle + down : at::Tensor(middle).add_(down);
+}
+
+at::Tensor Model::layer(std::int64_t layer, const at::Tensor& x, const Attend& attend, const LayerLora* lora) const {
+  const auto pair = [&](Projection p) { return lora ? &(*lora)[static_cast<std::size_t>(p)] : nullptr; };
+  const at::Tensor input = attention_input(layer, x);
+  const at::Tensor q = heads(layer, Projection::kQuery, input, pair(Projection::kQuery));
+  const at::Tensor k = heads(layer, Projection::kKey, input, pair(Projection::kKey));
+  const at::Tensor v = heads(layer, Projection::kValue, input, pair(Projection::kValue));
+  return finish(layer, x, attend(layer, q, k, v), lora);
+}
+
+at::Tensor Model::final_norm(const at::Tensor& x) const {
+  return kernels::rms_norm(x.contiguous(), final_norm_, config_.norm_epsilon, placement_.computed);
+}
+
+at::Tensor Model::logits(const at::Tensor& rows) const { return kernels::linear(rows, head_).to(placement_.residual()); }
+
+at::Tensor Model::log_probabilities(const at::Tensor& rows, const at::Tensor& targets) const {
+  const std::int64_t count = rows.size(0);
+  at::Tensor out = at::empty({count}, rows.options().dtype(placement_.residual()));
+  const at::Tensor wanted = targets.to(rows.device());
+  for (std::int64_t begin = 0; begin < count; begin += kLogitRows) {
+    const std::int64_t some = std::min(kLogitRows, count - begin);
+    const at::Tensor scores = logits(rows.narrow(0, begin, some));
+    at::Tensor part = out.narrow(0, begin, some);
+    if (scores.device().is_cpu() && scores.scalar_type() == at::kFloat && !kernels::is_reference_forced()) {
+      const kernels::RowKernels& kernel = kernels::row_kernels();
+      const float* from = scores.const_data_ptr<float>();
+      const at::Tensor ids = wanted.narrow(0, begin, some).contiguous();
+      const std::int64_t vocabulary = config_.vocabulary;
+      float* to = part.mutable_data_ptr<float>();
+      at::parallel_for(0, some, 1, [&](std::int64_t low, std::int64_t high) {
+        for (std::int64_t row = low; row < high; ++row)
+          to[row] = from[row * vocabulary + ids.const_data_ptr<std::int64_t>()[row]] - kernel.log_sum_exp(from + row * vocabulary, vocabulary);
+      });
+    } else {
+      part.copy_(scores.gather(1, wanted.narrow(0, begin, some).unsqueeze(1)).squeeze(1) - scores.logsumexp(1));
+    }
+  }
+  return out;
+}
+
+double Model::layer_flops() const {
+  const ModelConfig& c = config_;
+  const double q = static_cast<double>(c.heads * c.head_size), kv = static_cast<double>(c.kv_heads * c.head_size);
+  const double d = static_cast<double>(c.hidden_size), f = static_cast<double>(c.intermediate_size);
+  return 2 * static_cast<double>(c.layers) * (2 * q * d + 2 * kv * d + 3 * d * f);
+}
+
+double Model::logits_flops() const { return 2 * static_cast<double>(config_.hidden_size) * static_cast<double>(config_.vocabulary); }
+
+}  // namespace uio

@@ -1,0 +1,99 @@
+// A Llama-family decoder as plain parts: embedding, projections, blocks, logits. Who attends to what is the caller's business
+// (lib/memory), so that encoder, decoder and baselines share one forward pass.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "io/jobs.h"
+#include "model/checkpoint.h"
+#include "model/config.h"
+#include "model/shapes.h"
+
+namespace uio {
+
+// Where and in which numbers a model computes.
+struct Placement {
+  at::Device device = at::kCPU;
+  at::ScalarType stored = at::kFloat;    // dtype of weights at rest, and of memories
+  at::ScalarType computed = at::kFloat;  // dtype of activations and products; differs where the CPU has no products of `stored`
+  at::ScalarType residual() const { return computed == at::kDouble ? at::kDouble : at::kFloat; }
+};
+
+// A low-rank update: y += scale · (x Aᵀ) Bᵀ. a [r, in], b [out, r]; both undefined: none.
+struct Lora {
+  at::Tensor a, b;
+  double scale = 0;
+};
+
+enum class Projection { kQuery, kKey, kValue, kOutput, kGate, kUp, kDown };
+inline constexpr int kProjections = 7;
+const char* name_of(Projection projection);  // "q_proj", …
+
+// LoRA pairs of one layer, by projection.
+using LayerLora = std::array<Lora, kProjections>;
+
+// Given a layer's un-rotated q [B, T, H, d], k and v [B, T, G, d]: the attention's output [B, T, H·d].
+using Attend = std::function<at::Tensor(std::int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v)>;
+
+class Model {
+ public:
+  // Maps and checks everything; weights whose dtype is `placement.stored` are used where they lie.
+  // Throws what Checkpoint and parse_model_config throw, and Error{kMismatch} for tensors that are not understood.
+  Model(const std::string& directory, Placement placement, const std::string& cache_dir, int threads);
+
+  const ModelConfig& config() const { return config_; }
+  const Placement& placement() const { return placement_; }
+  const std::string& directory() const { return directory_; }
+  const std::string& fingerprint() const { return fingerprint_; }
+
+  // ids [B, T] int64 → residual stream [B, T, D]. Throws Error{kData} for an id outside the vocabulary.
+  at::Tensor embed(const at::Tensor& ids) const;
+  // The row of one token, [D].
+  at::Tensor embedding_row(std::int64_t id) const;
+
+  // Input of layer's attention: RMSNorm of the residual stream [B, T, D], in `computed`.
+  at::Tensor attention_input(std::int64_t layer, const at::Tensor& x) const;
+  // One projection of rows [..., in] → [..., out], with its bias and, if given, LoRA.
+  at::Tensor project(std::int64_t layer, Projection projection, const at::Tensor& rows, const Lora* lora = nullptr) const;
+  // Query, key or value heads of `input` [B, T, D]: [B, T, heads, d], per-head norms applied (Qwen3), not rotated.
+  at::Tensor heads(std::int64_t layer, Projection projection, const at::Tensor& input, const Lora* lora = nullptr) const;
+  // Residual stream after attention's output [B, T, H·d] and the feed-forward layer; x [B, T, D] is the layer's input.
+  at::Tensor finish(std::int64_t layer, const at::Tensor& x, const at::Tensor& attended, const LayerLora* lora = nullptr) const;
+  // One whole layer.
+  at::Tensor layer(std::int64_t layer, const at::Tensor& x, const Attend& attend, const LayerLora* lora = nullptr) const;
+
+  // Final norm of [..., D], in `computed`.
+  at::Tensor final_norm(const at::Tensor& x) const;
+  // Logits of final-normed rows [R, D]: [R, V] in f32 (f64 for f64).
+  at::Tensor logits(const at::Tensor& rows) const;
+  // log p(target | row) of final-normed rows [R, D], targets int64 [R]: [R] f32 (f64); the logits of all rows never exist at once.
+  at::Tensor log_probabilities(const at::Tensor& rows, const at::Tensor& targets) const;
+
+  // Arithmetic of one token through all layers without attention over keys, and of its logits, in FLOPs (2 per weight).
+  double layer_flops() const;
+  double logits_flops() const;
+
+ private:
+  struct Linear {
+    at::Tensor weight, bias;
+  };
+  struct Layer {
+    at::Tensor attention_norm, feed_norm, query_norm, key_norm;
+    std::array<Linear, kProjections> linear;
+  };
+
+  std::string directory_;
+  Placement placement_;
+  Checkpoint checkpoint_;
+  ModelConfig config_;
+  std::string fingerprint_;
+  at::Tensor embedding_, final_norm_, head_;
+  std::vector<Layer> layers_;
+};
+
+}  // namespace uio

@@ -1,0 +1,70 @@
+#include "model/placement.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+
+#include <charconv>
+#include <thread>
+
+#include "base/error.h"
+#include "kernels/policy.h"
+#include "model/checkpoint.h"
+#include "model/cuda_plugin.h"
+#include "model/tensor.h"
+
+namespace uio {
+namespace {
+
+at::Device choose_device(const std::string& name, Host& host) {
+  if (name == "cpu") return at::kCPU;
+  int index = 0;
+  if (name.starts_with("cuda:")) {
+    const char* end = name.data() + name.size();
+    const auto [stop, failed] = std::from_chars(name.data() + 5, end, index);
+    if (failed != std::errc() || stop != end || index < 0)
+      throw Error(ErrorKind::kUsage, "bad device", name, "expected auto, cpu, cuda or cuda:N");
+  } else if (name != "cuda" && name != "auto") {
+    throw Error(ErrorKind::kUsage, "bad device", name, "expected auto, cpu, cuda or cuda:N");
+  }
+  const CudaDevices found = find_cuda_devices();
+  if (index < found.count) {
+    host.note("device: cuda:" + std::to_string(index));
+    return at::Device(at::kCUDA, static_cast<at::DeviceIndex>(index));
+  }
+  if (name != "auto") throw Error(ErrorKind::kDevice, "device not available", name, found.reason);
+  host.note("device: cpu (" + found.reason + ")");
+  return at::kCPU;
+}
+
+at::ScalarType checkpoint_dtype(const std::string& directory) {
+  const Checkpoint checkpoint(directory);
+  const auto found = checkpoint.tensors().find("model.embed_tokens.weight");
+  return found == checkpoint.tensors().end() ? at::kFloat : scalar_type_of(found->second.dtype, found->first);
+}
+
+}  // namespace
+
+Placement choose_placement(const ModelChoice& choice, Host& host) {
+  const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
+  at::set_num_threads(choice.threads > 0 ? choice.threads : static_cast<int>(cores));
+
+  Placement placement;
+  placement.device = choose_device(choice.device, host);
+  if (choice.dtype == "auto") placement.stored = checkpoint_dtype(choice.model);
+  else if (choice.dtype == "f32") placement.stored = at::kFloat;
+  else if (choice.dtype == "bf16") placement.stored = at::kBFloat16;
+  else if (choice.dtype == "f16") placement.stored = at::kHalf;
+  else if (choice.dtype == "f64") placement.stored = at::kDouble;
+  else throw Error(ErrorKind::kUsage, "bad dtype", choice.dtype, "expected auto, f32, bf16, f16 or f64");
+
+  placement.computed = placement.stored;
+  if (placement.device.is_cpu()) {
+    const bool has_products = placement.stored != at::kBFloat16 || kernels::cpu_has_bf16_products();
+    if (placement.stored == at::kHalf || !has_products) placement.computed = at::kFloat;
+    host.note(std::string("numbers: stored ") + c10::toString(placement.stored) + ", computed " + c10::toString(placement.computed) + ", row kernels " +
+              kernels::instruction_set());
+  }
+  return placement;
+}
+
+}  // namespace uio

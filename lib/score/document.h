@@ -1,0 +1,33 @@
+// Documents whole, out of the segments that streams and texts come in. Torch-free.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "text/segment_source.h"
+#include "text/tokenizer.h"
+
+namespace uio {
+
+struct ScoredDocument {
+  std::string id;
+  std::vector<std::int32_t> ids;
+  std::string text;
+
+  // Byte at which each token ends. Exact where the tokenizer gives the same ids for the text again, else summed over the tokens.
+  std::vector<std::uint64_t> token_ends(const Tokenizer& tokenizer) const;
+};
+
+// Gathers the segments of one document after the other. Throws Error{kData} for segments out of order,
+// Error{kMismatch} for memories.
+class DocumentGatherer {
+ public:
+  explicit DocumentGatherer(RecordSource& source) : source_(source) {}
+  std::optional<ScoredDocument> next();
+
+ private:
+  RecordSource& source_;
+};
+
+}  // namespace uio

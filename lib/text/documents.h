@@ -1,0 +1,41 @@
+// Documents out of text: one per file, per line, or per JSON line; in pieces of bounded size.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "io/file.h"
+
+namespace uio {
+
+enum class DocumentUnit { kFile, kLine, kJsonLine };
+
+struct DocumentOptions {
+  DocumentUnit unit = DocumentUnit::kFile;
+  bool replace_invalid = false;  // invalid UTF-8 becomes U+FFFD instead of an error
+};
+
+// Walks the documents of one input.
+class DocumentReader {
+ public:
+  virtual ~DocumentReader() = default;
+  // Goes to the next document, over what is left of the current one; nothing after the last. Its id: the file's name as given,
+  // `name:LINE` (from 1) for lines, the "id" of a JSON line (a string or an integer; without one, `name:LINE`).
+  virtual std::optional<std::string> next_document() = 0;
+  // The next piece of the current document's bytes, as they were; empty at its end. The pieces are of at most 64 KiB for
+  // files and lines; a JSON line's text is one piece.
+  // Bytes are handed on as they are, a byte order mark included; validity is the segmenter's business.
+  virtual std::string next_piece() = 0;
+};
+
+// kFile: the whole source is one document, also when it is empty.
+// kLine: `\n` ends a line and belongs to no document; a `\r` before it stays in the text; an empty line is an empty document;
+// a last line without `\n` counts; an empty source has no line.
+// kJsonLine: blank lines (spaces, tabs, `\r`) are passed over. Throws Error{kData} naming the line for one that is not an
+// object with a string "text", or that is longer than 1 GiB. Further keys are ignored.
+// `source` must outlive the reader.
+std::unique_ptr<DocumentReader> read_documents(Source& source, DocumentOptions options);
+
+}  // namespace uio

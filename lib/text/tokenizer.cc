@@ -1,0 +1,109 @@
+// Which tokenizer a model directory has, and ids back to text.
+#include "text/tokenizer.h"
+
+#include <filesystem>
+#include <optional>
+
+#include "base/error.h"
+#include "io/file.h"
+#include "io/json.h"
+#include "text/sentencepiece_tokenizer.h"
+#include "text/utf8.h"
+
+namespace uio {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kMaxModelBytes = 256u << 20;
+
+// A boolean of the configuration; nothing where it is absent or null.
+std::optional<bool> read_flag(const Json& config, const char* key, const std::string& path) {
+  const auto found = config.find(key);
+  if (found == config.end() || found->is_null()) return std::nullopt;
+  if (!found->is_boolean()) throw Error(ErrorKind::kData, "wrong tokenizer configuration", path, std::string(key) + " is not true or false");
+  return found->get<bool>();
+}
+
+// A special token is named by its text or by an object that holds it as "content".
+std::string read_token_name(const Json& config, const char* key) {
+  const auto found = config.find(key);
+  if (found == config.end()) return {};
+  if (found->is_string()) return found->get<std::string>();
+  if (found->is_object() && found->contains("content") && found->at("content").is_string()) return found->at("content");
+  return {};
+}
+
+SentencePieceRules read_rules(const std::string& path) {
+  const Json config = read_json(path);
+  if (!config.is_object()) throw Error(ErrorKind::kData, "wrong tokenizer configuration", path, "it is not a JSON object");
+  if (const auto found = config.find("tokenizer_class"); found != config.end() && !found->is_null()) {
+    const std::string name = found->is_string() ? found->get<std::string>() : found->dump();
+    // Others surround the pieces with further rules (prefixes, languages, suffixes).
+    if (name != "LlamaTokenizer" && name != "LlamaTokenizerFast" && name != "CodeLlamaTokenizer" &&
+        name != "CodeLlamaTokenizerFast") {
+      throw Error(ErrorKind::kMismatch, "unsupported tokenizer", path, "tokenizer_class " + name + " is not supported");
+    }
+  }
+  SentencePieceRules rules;
+  rules.add_bos = read_flag(config, "add_bos_token", path).value_or(true);
+  rules.is_legacy = read_flag(config, "legacy", path).value_or(true);
+  rules.bos_piece = read_token_name(config, "bos_token");
+  // transformers: with `legacy` the model file decides unless the prefix is switched off; without, add_prefix_space alone.
+  using Prefix = SentencePieceRules::Prefix;
+  const std::optional<bool> prefix = read_flag(config, "add_prefix_space", path);
+  if (prefix == false) {
+    rules.prefix = Prefix::kNo;
+  } else if (!rules.is_legacy) {
+    rules.prefix = Prefix::kYes;
+  }
+  return rules;
+}
+
+}  // namespace
+
+std::unique_ptr<Tokenizer> load_tokenizer(const std::string& directory) {
+  const fs::path base(directory);
+  std::error_code ignored;
+  const std::string model = (base / "tokenizer.model").string();
+  const std::string config = (base / "tokenizer_config.json").string();
+  if (!fs::exists(model, ignored) && fs::exists(base / "tokenizer.json", ignored)) {
+    throw Error(ErrorKind::kMismatch, "unsupported tokenizer", directory,
+                "it has a tokenizer.json but no tokenizer.model, and tokenizer.json is not supported yet");
+  }
+  SentencePieceRules rules;
+  const std::string bytes = read_all(*open_source(model), kMaxModelBytes);
+  if (fs::exists(config, ignored)) rules = read_rules(config);
+  return make_sentencepiece_tokenizer(bytes, rules, model);
+}
+
+std::string Tokenizer::decode(const std::vector<std::int32_t>& ids, bool is_start) const {
+  std::string text;
+  for (const std::int32_t id : ids) text += bytes_of(id);
+  if (is_start && has_prefix_space() && text.starts_with(' ')) text.erase(0, 1);
+  return text;
+}
+
+TextStream::TextStream(const Tokenizer& tokenizer, bool is_start)
+    : tokenizer_(tokenizer), at_start_(is_start && tokenizer.has_prefix_space()) {}
+
+std::string TextStream::add(std::int32_t id) {
+  std::string bytes = tokenizer_.bytes_of(id);
+  if (at_start_ && !bytes.empty()) {
+    if (bytes.front() == ' ') bytes.erase(0, 1);
+    at_start_ = false;
+  }
+  pending_ += bytes;
+  const std::size_t whole = whole_utf8_prefix(pending_);
+  std::string text = replace_invalid_utf8(std::string_view(pending_).substr(0, whole));
+  pending_.erase(0, whole);
+  return text;
+}
+
+std::string TextStream::finish() {
+  std::string text = replace_invalid_utf8(pending_);
+  pending_.clear();
+  return text;
+}
+
+}  // namespace uio

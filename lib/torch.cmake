@@ -1,0 +1,35 @@
+# Finds LibTorch (-DUIO_TORCH_DIR, the python3 on PATH, the private copy of tests/setup) and makes the target uio_torch.
+if(NOT UIO_TORCH_DIR)
+  execute_process(
+    COMMAND python3 -c "import importlib.util as u; s = u.find_spec('torch'); print(s.submodule_search_locations[0] if s else '')"
+    OUTPUT_VARIABLE found OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+  if(found AND EXISTS "${found}/lib/libtorch_cpu.so" AND EXISTS "${found}/include/ATen/ATen.h")
+    set(UIO_TORCH_DIR "${found}")
+  endif()
+endif()
+if(NOT UIO_TORCH_DIR)
+  foreach(cache "$ENV{UIO_CACHE_DIR}" "$ENV{XDG_CACHE_HOME}/uio" "$ENV{HOME}/.cache/uio")
+    file(GLOB found "${cache}/torch-2.11.0/lib/python3*/site-packages/torch")
+    if(found)
+      list(GET found 0 UIO_TORCH_DIR)
+      break()
+    endif()
+  endforeach()
+endif()
+if(NOT EXISTS "${UIO_TORCH_DIR}/lib/libtorch_cpu.so")
+  message(FATAL_ERROR "LibTorch not found: give -DUIO_TORCH_DIR=…/site-packages/torch, or run tests/setup")
+endif()
+message(STATUS "LibTorch: ${UIO_TORCH_DIR}")
+
+foreach(library c10 torch_cpu)
+  add_library(uio_import_${library} SHARED IMPORTED GLOBAL)
+  set_target_properties(uio_import_${library} PROPERTIES IMPORTED_LOCATION ${UIO_TORCH_DIR}/lib/lib${library}.so)
+endforeach()
+get_filename_component(site_packages ${UIO_TORCH_DIR} DIRECTORY)
+set(UIO_TORCH_RPATH "${UIO_TORCH_DIR}/lib;${site_packages}/nvidia/cu13/lib")
+add_library(uio_torch INTERFACE)
+target_include_directories(uio_torch SYSTEM INTERFACE ${UIO_TORCH_DIR}/include ${UIO_TORCH_DIR}/include/torch/csrc/api/include)
+target_link_libraries(uio_torch INTERFACE uio_import_torch_cpu uio_import_c10)
+# DT_RPATH, which LD_LIBRARY_PATH cannot override; libraries newer than the system's linker's view are tolerated.
+target_link_options(uio_torch INTERFACE LINKER:--as-needed LINKER:--disable-new-dtags LINKER:--allow-shlib-undefined
+  "LINKER:-rpath,${UIO_TORCH_DIR}/lib" "LINKER:-rpath,${site_packages}/nvidia/cu13/lib")
