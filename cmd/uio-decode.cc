@@ -25,7 +25,8 @@ std::vector<std::string> blobs_of(const uio::cli::Session& session) {
   const auto& operands = settings.operands;
   if (is_prompt_on_stdin && std::find(operands.begin(), operands.end(), "-") != operands.end())
     throw uio::Error(uio::ErrorKind::kUsage, "standard input cannot be both the prompt and a blob", "", "");
-  if (operands.empty() && !settings.decode.serve && settings.has_prompt && (is_prompt_on_stdin || !has_blob_on_stdin())) return {};
+  if (operands.empty() && !settings.decode.serve && settings.has_prompt && (is_prompt_on_stdin || !has_blob_on_stdin()))
+    return {};
   return session.inputs();
 }
 
@@ -37,7 +38,8 @@ int main(int argc, char** argv) {
     uio::DecodeJob job = settings.decode;
     if (job.serve && (settings.has_prompt || !job.save.empty()))
       throw uio::Error(uio::ErrorKind::kUsage, "--jsonl takes prompts from its requests and saves nothing", "", "");
-    if (job.save == "-") throw uio::Error(uio::ErrorKind::kUsage, "--save needs a file, standard output is for the text", "", "");
+    if (job.save == "-")
+      throw uio::Error(uio::ErrorKind::kUsage, "--save needs a file, standard output is for the text", "", "");
     const std::vector<std::string> inputs = blobs_of(session);
     job.choice = session.model();
     if (!settings.prompt_file.empty()) job.prompt = uio::read_all(*uio::open_source(settings.prompt_file), kMostPromptBytes);

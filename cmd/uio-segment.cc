@@ -8,7 +8,8 @@ namespace {
 constexpr std::uint32_t kFreshSegmentLength = 1024;
 
 uio::DocumentUnit unit_of(const uio::cli::Settings& settings) {
-  if (settings.lines && settings.jsonl) throw uio::Error(uio::ErrorKind::kUsage, "--lines and --jsonl exclude each other", "", "");
+  if (settings.lines && settings.jsonl)
+    throw uio::Error(uio::ErrorKind::kUsage, "--lines and --jsonl exclude each other", "", "");
   return settings.lines ? uio::DocumentUnit::kLine : settings.jsonl ? uio::DocumentUnit::kJsonLine : uio::DocumentUnit::kFile;
 }
 

@@ -33,3 +33,18 @@ target_link_libraries(uio_torch INTERFACE uio_import_torch_cpu uio_import_c10)
 # DT_RPATH, which LD_LIBRARY_PATH cannot override; libraries newer than the system's linker's view are tolerated.
 target_link_options(uio_torch INTERFACE LINKER:--as-needed LINKER:--disable-new-dtags LINKER:--allow-shlib-undefined
   "LINKER:-rpath,${UIO_TORCH_DIR}/lib" "LINKER:-rpath,${site_packages}/nvidia/cu13/lib")
+
+# libuio_cuda.so: our device code, linked to LibTorch's CUDA part so that loading it registers the CUDA operators.
+function(uio_add_cuda_plugin)
+  foreach(library c10_cuda torch_cuda)
+    add_library(uio_import_${library} SHARED IMPORTED)
+    set_target_properties(uio_import_${library} PROPERTIES IMPORTED_LOCATION ${UIO_TORCH_DIR}/lib/lib${library}.so)
+  endforeach()
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/kernels/*.cu)
+  add_library(uio_cuda MODULE ${sources})
+  set_target_properties(uio_cuda PROPERTIES CUDA_RUNTIME_LIBRARY Shared BUILD_RPATH "${UIO_TORCH_RPATH}")
+  # Nothing of it is called by name: without --no-as-needed the linker would leave LibTorch's CUDA part out.
+  set_target_properties(uio_cuda PROPERTIES CUDA_STANDARD 17)  # the newest dialect that CMake 3.25 knows of nvcc 13
+  target_link_options(uio_cuda PRIVATE LINKER:--allow-shlib-undefined LINKER:--disable-new-dtags LINKER:--no-as-needed)
+  target_link_libraries(uio_cuda PRIVATE uio_import_torch_cuda uio_import_c10_cuda)
+endfunction()

@@ -14,7 +14,7 @@ namespace uio::cli {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr auto kPatience = std::chrono::seconds(1);            // shorter runs show nothing
+constexpr auto kPatience = std::chrono::seconds(1);  // shorter runs show nothing
 constexpr auto kInterval = std::chrono::milliseconds(1000 / 6);
 
 std::string grouped(std::uint64_t number) {
@@ -102,8 +102,8 @@ bool Console::has_results() const {
 double Console::seconds() { return std::chrono::duration<double>(Clock::now().time_since_epoch()).count(); }
 
 void Console::progress(std::uint64_t done, std::uint64_t total, const char* unit) {
-  const std::lock_guard lock(mutex_);
   if (!shows_progress_) return;
+  const std::lock_guard lock(mutex_);
   const auto now = Clock::now();
   if (!has_started_) {
     has_started_ = true;

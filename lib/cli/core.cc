@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <climits>
+#include <cstdlib>
 
 #include "base/error.h"
 
@@ -24,10 +25,15 @@ const CoreApi& open_core() {
   mallopt(M_MMAP_MAX, 0);
   mallopt(M_TRIM_THRESHOLD, -1);
 
+  // Products whose last bits depend neither on the threads nor on how many rows are multiplied at once, so that the same segment gives
+  // the same bytes in any batch. MKL reads this when it first multiplies.
+  setenv("MKL_CBWR", __builtin_cpu_supports("avx512f") ? "AVX512,STRICT" : "AVX2,STRICT", /*overwrite=*/0);
+
   const std::string here = program_directory();
   void* library = nullptr;
   std::string reason;
-  for (const std::string& path : {here + "/../lib/" + kLibrary, here + "/../" UIO_LIBDIR "/" + kLibrary, std::string(kLibrary)}) {
+  for (const std::string& path :
+       {here + "/../lib/" + kLibrary, here + "/../" UIO_LIBDIR "/" + kLibrary, std::string(kLibrary)}) {
     if (path.find('/') != std::string::npos && access(path.c_str(), F_OK) != 0) continue;
     library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (library != nullptr) break;
@@ -40,7 +46,8 @@ const CoreApi& open_core() {
   const CoreApi* api = get_api ? get_api() : nullptr;
   if (api == nullptr || api->version != kCoreApiVersion) {
     const std::string found = api ? "found version " + std::to_string(api->version) : "found no interface";
-    throw Error(ErrorKind::kInternal, what, kLibrary, "expected version " + std::to_string(kCoreApiVersion) + ", " + found, hint);
+    throw Error(ErrorKind::kInternal, what, kLibrary, "expected version " + std::to_string(kCoreApiVersion) + ", " + found,
+                hint);
   }
   return *api;
 }

@@ -13,11 +13,13 @@ constexpr std::uint32_t kMostTokens = 1u << 24;  // of a segment or a memory: as
 constexpr unsigned kTextPrograms = kSegment | kScore;
 
 int whole(const Given& given, int least, int most) {
-  return static_cast<int>(parse_whole(given.option, given.text, static_cast<std::uint64_t>(least), static_cast<std::uint64_t>(most)));
+  return static_cast<int>(
+      parse_whole(given.option, given.text, static_cast<std::uint64_t>(least), static_cast<std::uint64_t>(most)));
 }
 
 const std::string& file_name(const Given& given) {
-  if (given.text.empty()) throw Error(ErrorKind::kUsage, "bad value of " + given.option, "", "expected the name of a file or directory");
+  if (given.text.empty())
+    throw Error(ErrorKind::kUsage, "bad value of " + given.option, "", "expected the name of a file or directory");
   return given.text;
 }
 
@@ -52,7 +54,8 @@ const Option kOptions[] = {
      .value = "FILE",
      .completion = Completion::kFile,
      .help = "the same, read from FILE",
-     .manual = "Read the prompt from\n.Ar FILE ,\nevery byte of it;\n.Sq -\nis standard input.\nOf\n.Fl p\nand\n.Fl f ,\nthe last one wins.",
+     .manual = "Read the prompt from\n.Ar FILE ,\nevery byte of it;\n.Sq -\nis standard input.\nOf\n.Fl p\nand\n.Fl f ,\nthe "
+               "last one wins.",
      .store =
          [](Settings& s, const Given& g) {
            s.decode.prompt.clear();
@@ -112,7 +115,8 @@ const Option kOptions[] = {
      .shown_default = "1",
      .affects_bytes = true,
      .help = "make tokens of the local text less likely by the factor X",
-     .manual = "Divide the positive logits of tokens that the local text holds by\n.Ar X ,\nand multiply the negative ones; 1 changes nothing.",
+     .manual = "Divide the positive logits of tokens that the local text holds by\n.Ar X ,\nand multiply the negative ones; 1 "
+               "changes nothing.",
      .store = [](Settings& s, const Given& g) { s.decode.sampling.repeat_penalty = parse_real(g.option, g.text, 0.01, 100); }},
     {.programs = kDecode,
      .category = Category::kTask,
@@ -121,10 +125,12 @@ const Option kOptions[] = {
      .repeats = true,
      .affects_bytes = true,
      .help = "end before TEXT would be printed; may be repeated",
-     .manual = "End when the generated text contains\n.Ar TEXT ,\nwhich is not printed.\nMay be given several times; the earliest match counts.",
+     .manual = "End when the generated text contains\n.Ar TEXT ,\nwhich is not printed.\nMay be given several times; the "
+               "earliest match counts.",
      .store =
          [](Settings& s, const Given& g) {
-           if (g.text.empty()) throw Error(ErrorKind::kUsage, "bad value of " + g.option, "", "expected at least one character");
+           if (g.text.empty())
+             throw Error(ErrorKind::kUsage, "bad value of " + g.option, "", "expected at least one character");
            s.decode.sampling.stop.push_back(g.text);
          }},
     {.programs = kDecode,
@@ -140,7 +146,8 @@ const Option kOptions[] = {
      .value = "FILE",
      .completion = Completion::kFile,
      .help = "write the memories, grown by what was generated, to FILE",
-     .manual = "Write the memories to\n.Ar FILE\nat the end, grown by the segments that the prompt and the generated text filled, and their tail.\n"
+     .manual = "Write the memories to\n.Ar FILE\nat the end, grown by the segments that the prompt and the generated text "
+               "filled, and their tail.\n"
                "The file is replaced atomically.",
      .store = [](Settings& s, const Given& g) { s.decode.save = file_name(g); }},
     {.programs = kDecode,
@@ -148,7 +155,8 @@ const Option kOptions[] = {
      .name = "jsonl",
      .help = "operands are files of requests, one JSON object a line",
      .manual = "Serve requests: operands, or standard input, hold one JSON object a line with the keys\n.Cm id ,\n.Cm memory\n"
-               "(a list of blobs),\n.Cm prompt\nand the long names of the options above with underscores.\nThe answers are JSON Lines in the same order.",
+               "(a list of blobs),\n.Cm prompt\nand the long names of the options above with underscores.\nThe answers are "
+               "JSON Lines in the same order.",
      .store = [](Settings& s, const Given&) { s.decode.serve = true; }},
 
     {.programs = kScore,
@@ -197,7 +205,8 @@ const Option kOptions[] = {
      .value = "BLOB",
      .completion = Completion::kFile,
      .help = "compare BLOB with memories computed from the texts",
-     .manual = "Compute the memories of the texts and compare them with those in\n.Ar BLOB :\nthe largest difference and its effect on the likelihoods.\n"
+     .manual = "Compute the memories of the texts and compare them with those in\n.Ar BLOB :\nthe largest difference and its "
+               "effect on the likelihoods.\n"
                "The status is 1 when the difference exceeds\n.Fl \\-tolerance .",
      .store = [](Settings& s, const Given& g) { s.score.verify = file_name(g); }},
     {.programs = kScore,
@@ -205,7 +214,8 @@ const Option kOptions[] = {
      .name = "tolerance",
      .value = "X",
      .help = "largest difference that --verify accepts (default: that of the dtype)",
-     .manual = "The largest difference between two numbers of a memory that\n.Fl \\-verify\naccepts.\nThe default depends on the number type.",
+     .manual = "The largest difference between two numbers of a memory that\n.Fl \\-verify\naccepts.\nThe default depends on "
+               "the number type.",
      .store = [](Settings& s, const Given& g) { s.score.tolerance = parse_real(g.option, g.text, 0, 1e30); }},
 
     {.programs = kInspect,
@@ -275,7 +285,8 @@ const Option kOptions[] = {
      .shown_default = "refuse",
      .completion = Completion::kChoices,
      .help = "when memories exceed the model's positions",
-     .manual = "What happens when there are more memories than the model has positions for:\n.Cm refuse\nends with the numbers and status 4,\n"
+     .manual = "What happens when there are more memories than the model has positions for:\n.Cm refuse\nends with the numbers "
+               "and status 4,\n"
                ".Cm oldest\nlets the oldest memories go.",
      .store =
          [](Settings& s, const Given& g) {
@@ -298,7 +309,8 @@ const Option kOptions[] = {
      .name = "replace-invalid",
      .affects_bytes = true,
      .help = "replace bytes that are not UTF-8 by U+FFFD instead of refusing them",
-     .manual = "Replace bytes that are not valid UTF-8 by U+FFFD.\nWithout it such a document is refused with the offset of its first invalid byte.",
+     .manual = "Replace bytes that are not valid UTF-8 by U+FFFD.\nWithout it such a document is refused with the offset of "
+               "its first invalid byte.",
      .store = [](Settings& s, const Given&) { s.segment.replace_invalid = s.score.replace_invalid = true; }},
     {.programs = kCompress,
      .category = Category::kTask,
@@ -309,7 +321,8 @@ const Option kOptions[] = {
      .completion = Completion::kChoices,
      .affects_bytes = true,
      .help = "what a memory holds: keys and values, or hidden states",
-     .manual = "What a memory holds:\n.Cm kv ,\nthe keys and values that the decoder reads, or\n.Cm hidden ,\nthe hidden states that they are made from.",
+     .manual = "What a memory holds:\n.Cm kv ,\nthe keys and values that the decoder reads, or\n.Cm hidden ,\nthe hidden "
+               "states that they are made from.",
      .store =
          [](Settings& s, const Given& g) {
            s.compress.form = parse_choice(g.option, g.text, g.choices) == "kv" ? Form::kKv : Form::kHidden;
@@ -331,7 +344,8 @@ const Option kOptions[] = {
      .value = "DIR",
      .completion = Completion::kDirectory,
      .help = "model directory (default: $UIO_MODEL, else the demo model)",
-     .manual = "The directory of the model, as Hugging Face lays it out.\nThe default is\n.Ev UIO_MODEL ,\nelse the built-in demo model.",
+     .manual = "The directory of the model, as Hugging Face lays it out.\nThe default is\n.Ev UIO_MODEL ,\nelse the built-in "
+               "demo model.",
      .store = [](Settings& s, const Given& g) { s.choice.model = file_name(g); }},
     {.programs = kAllPrograms,
      .unused_by = kInspect,
@@ -341,8 +355,9 @@ const Option kOptions[] = {
      .value = "DIR",
      .completion = Completion::kDirectory,
      .help = "adapter directory, or `fresh` (default: $UIO_ADAPTER, else DIR/adapter)",
-     .manual = "The directory of the adapter.\nThe default is\n.Ev UIO_ADAPTER ,\nelse\n.Pa adapter\ninside the model directory.\n"
-               "The value\n.Cm fresh\nmakes an untrained adapter on the spot, the same one for the same\n.Fl \\-seed .",
+     .manual =
+         "The directory of the adapter.\nThe default is\n.Ev UIO_ADAPTER ,\nelse\n.Pa adapter\ninside the model directory.\n"
+         "The value\n.Cm fresh\nmakes an untrained adapter on the spot.",
      .store = [](Settings& s, const Given& g) { s.choice.adapter = file_name(g); }},
     {.programs = kSegment | kTensorPrograms,
      .category = Category::kModel,
@@ -351,10 +366,12 @@ const Option kOptions[] = {
      .value = "N",
      .affects_bytes = true,
      .help = "tokens of a segment (default: the adapter's, else 1024)",
-     .manual = "The length of a segment in tokens.\nThe default is the adapter's, else 1024.\nWhere an adapter is used, another value than its own is refused.",
+     .manual = "The length of a segment in tokens.\nThe default is the adapter's, else 1024.\nWhere an adapter is used, "
+               "another value than its own is refused.",
      .store =
          [](Settings& s, const Given& g) {
-           s.choice.segment_length = s.segment.segment_length = static_cast<std::uint32_t>(parse_whole(g.option, g.text, 1, kMostTokens));
+           s.choice.segment_length = s.segment.segment_length =
+               static_cast<std::uint32_t>(parse_whole(g.option, g.text, 1, kMostTokens));
          }},
     {.programs = kTensorPrograms,
      .category = Category::kModel,
@@ -376,7 +393,8 @@ const Option kOptions[] = {
      .shown_default = "auto",
      .completion = Completion::kChoices,
      .help = "auto, cpu, cuda or cuda:N",
-     .manual = "Where to compute:\n.Cm cpu ,\n.Cm cuda ,\n.Cm cuda : Ns Ar N ,\nor\n.Cm auto ,\nwhich takes a GPU if there is one.\nA device that is asked for and missing is status 6.",
+     .manual = "Where to compute:\n.Cm cpu ,\n.Cm cuda ,\n.Cm cuda : Ns Ar N ,\nor\n.Cm auto ,\nwhich takes a GPU if there is "
+               "one.\nA device that is asked for and missing is status 6.",
      .store = [](Settings& s, const Given& g) { s.choice.device = parse_device(g.option, g.text); }},
     {.programs = kAllPrograms,
      .unused_by = kSegment | kInspect,
@@ -400,14 +418,14 @@ const Option kOptions[] = {
      .manual = "Compute with\n.Ar N\nthreads.\nThe default is one a core.",
      .store = [](Settings& s, const Given& g) { s.choice.threads = whole(g, 1, 4096); }},
     {.programs = kAllPrograms,
-     .unused_by = kSegment | kInspect,
+     .unused_by = kAllPrograms & ~kDecode,
      .category = Category::kModel,
      .name = "seed",
      .value = "N",
      .shown_default = "0",
      .affects_bytes = true,
-     .help = "start of all randomness",
-     .manual = "The start of all randomness: sampling, and a fresh adapter.\nThe same seed gives the same output.",
+     .help = "start of the randomness of drawing",
+     .manual = "The start of all randomness when tokens are drawn: the same seed gives the same text.",
      .store =
          [](Settings& s, const Given& g) {
            s.choice.seed = parse_whole(g.option, g.text, 0, std::numeric_limits<std::uint64_t>::max());
@@ -422,7 +440,8 @@ const Option kOptions[] = {
      .shown_default = "-",
      .completion = Completion::kFile,
      .help = "write to FILE, which appears only when it is whole",
-     .manual = "Write to\n.Ar FILE\ninstead of standard output.\nIt is replaced atomically when everything is written, and untouched by a run that fails or is killed.",
+     .manual = "Write to\n.Ar FILE\ninstead of standard output.\nIt is replaced atomically when everything is written, and "
+               "untouched by a run that fails or is killed.",
      .store = [](Settings& s, const Given& g) { s.output = file_name(g); }},
     {.programs = kSegment | kCompress | kDecode,
      .category = Category::kOutput,

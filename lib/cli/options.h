@@ -32,11 +32,11 @@ struct Option {
   unsigned programs;       // which have it
   unsigned unused_by = 0;  // which take it only so that one set of options serves a whole pipeline
   Category category;
-  char short_name = 0;              // 0: none
-  const char* name;                 // long name, without dashes
-  const char* value = nullptr;      // name of its value; nullptr: a flag
-  const char* choices = "";         // "a|b|c" to offer and to check; "" when there is no list
-  const char* shown_default = "";   // "" when there is none to show
+  char short_name = 0;             // 0: none
+  const char* name;                // long name, without dashes
+  const char* value = nullptr;     // name of its value; nullptr: a flag
+  const char* choices = "";        // "a|b|c" to offer and to check; "" when there is no list
+  const char* shown_default = "";  // "" when there is none to show
   Completion completion = Completion::kNothing;
   bool repeats = false;        // every repetition counts; otherwise the last one wins
   bool affects_bytes = false;  // part of the provenance of what is written

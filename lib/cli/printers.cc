@@ -12,11 +12,16 @@ constexpr std::size_t kHelpWidth = 80;
 
 const char* heading_of(Category category) {
   switch (category) {
-    case Category::kTask: return "what to do";
-    case Category::kModel: return "model";
-    case Category::kOutput: return "output";
-    case Category::kGeneral: return "manners";
-    case Category::kHidden: break;
+    case Category::kTask:
+      return "what to do";
+    case Category::kModel:
+      return "model";
+    case Category::kOutput:
+      return "output";
+    case Category::kGeneral:
+      return "manners";
+    case Category::kHidden:
+      break;
   }
   return "";
 }
@@ -70,7 +75,8 @@ std::string fish_quoted(const std::string& text) { return "'" + replaced(replace
 std::string spaced(const char* choices) { return replaced(choices, "|", " "); }
 
 std::string made_by(const char* shell) {
-  return std::string("# ") + shell + " completion for the uio programs, made from their option table: uio-inspect --generate=" + shell + "\n";
+  return std::string("# ") + shell +
+         " completion for the uio programs, made from their option table: uio-inspect --generate=" + shell + "\n";
 }
 
 }  // namespace
@@ -78,7 +84,8 @@ std::string made_by(const char* shell) {
 std::string help_text(Program program) {
   const ProgramInfo& info = info_of(program);
   std::string text = std::string(info.name) + ": " + info.summary + "\n\n";
-  for (const Example& example : info.examples) text += std::string("  ") + example.command + "\n      " + example.meaning + "\n";
+  for (const Example& example : info.examples)
+    text += std::string("  ") + example.command + "\n      " + example.meaning + "\n";
   text += std::string("\nusage: ") + info.name + " [OPTION]... " + info.operands + "\n";
   text += "Without operands, or for the operand -, standard input is read.\n";
 
@@ -88,8 +95,8 @@ std::string help_text(Program program) {
     for (const Option* option : options_of(program)) {
       if (option->category != category) continue;
       if (is_unused(*option, program)) {
-        unused += std::string(unused.empty() ? "" : ", ") + (option->short_name ? std::string("-") + option->short_name + "/" : "") + "--" +
-                  option->name;
+        unused += std::string(unused.empty() ? "" : ", ") +
+                  (option->short_name ? std::string("-") + option->short_name + "/" : "") + "--" + option->name;
         continue;
       }
       if (!has_heading) text += std::string("\n") + heading_of(category) + ":\n";
@@ -109,7 +116,8 @@ std::string help_text(Program program) {
     append_wrapped(text, 0, "Accepted and not used, so that one set of options serves a whole pipeline: " + unused + ".");
   }
   text += std::string("\nExit status: 0 done, 1 the answer is no or some inputs failed, 2 misuse,\n") +
-          "3 damaged data, 4 mismatch, 5 read or write failure, 6 device or memory,\n70 a bug of ours. Manual: man " + info.name + ", man 7 uio.\n";
+          "3 damaged data, 4 mismatch, 5 read or write failure, 6 device or memory,\n70 a bug of ours. Manual: man " +
+          info.name + ", man 7 uio.\n";
   return text;
 }
 
@@ -136,7 +144,8 @@ std::string manual_options(Program program) {
     }
     names += (names.empty() ? "" : " , ") + long_name;
     text += ".It " + names + (option->value ? std::string(" Ar ") + option->value : "") + "\n" + option->manual + "\n";
-    if (option->shown_default[0]) text += std::string("The default is\n.Cm ") + replaced(option->shown_default, "-", "\\-") + " .\n";
+    if (option->shown_default[0])
+      text += std::string("The default is\n.Cm ") + replaced(option->shown_default, "-", "\\-") + " .\n";
   }
   text += ".El\n";
   if (!unused.empty()) {
@@ -188,7 +197,8 @@ _uio_operand() {
 )";
   for (const ProgramInfo& info : all_programs()) {
     std::string words, nothing;
-    text += std::string("\n_") + replaced(info.name, "-", "_") + "() {\n  local current option\n  _uio_where\n  case $option in\n";
+    text +=
+        std::string("\n_") + replaced(info.name, "-", "_") + "() {\n  local current option\n  _uio_where\n  case $option in\n";
     for (const Option* option : options_of(info.program)) {
       const std::string long_name = std::string("--") + option->name;
       std::string both = long_name;
@@ -200,17 +210,25 @@ _uio_operand() {
       words += long_name + " ";
       if (!option->value) continue;
       switch (option->completion) {
-        case Completion::kNothing: nothing += (nothing.empty() ? "" : " | ") + both; break;
-        case Completion::kFile: text += "    " + both + ") _uio_files ;;\n"; break;
-        case Completion::kDirectory: text += "    " + both + ") _uio_directories ;;\n"; break;
+        case Completion::kNothing:
+          nothing += (nothing.empty() ? "" : " | ") + both;
+          break;
+        case Completion::kFile:
+          text += "    " + both + ") _uio_files ;;\n";
+          break;
+        case Completion::kDirectory:
+          text += "    " + both + ") _uio_directories ;;\n";
+          break;
         case Completion::kChoices:
-          text += "    " + both + ") " + (std::string(option->value) == "LIST" ? "_uio_list '" : "_uio_words '") + spaced(option->choices) + "' ;;\n";
+          text += "    " + both + ") " + (std::string(option->value) == "LIST" ? "_uio_list '" : "_uio_words '") +
+                  spaced(option->choices) + "' ;;\n";
           break;
       }
     }
     if (!nothing.empty()) text += "    " + nothing + ") COMPREPLY=() ;;\n";
     words.pop_back();
-    text += "    *) _uio_operand '" + words + "' ;;\n  esac\n}\ncomplete -F _" + replaced(info.name, "-", "_") + " " + info.name + "\n";
+    text += "    *) _uio_operand '" + words + "' ;;\n  esac\n}\ncomplete -F _" + replaced(info.name, "-", "_") + " " +
+            info.name + "\n";
   }
   return text;
 }
@@ -228,11 +246,18 @@ std::string zsh_completion() {
       if (option->value) {
         action = std::string(":") + option->value + ":";
         switch (option->completion) {
-          case Completion::kNothing: action += " "; break;
-          case Completion::kFile: action += "_files"; break;
-          case Completion::kDirectory: action += "_directories"; break;
+          case Completion::kNothing:
+            action += " ";
+            break;
+          case Completion::kFile:
+            action += "_files";
+            break;
+          case Completion::kDirectory:
+            action += "_directories";
+            break;
           case Completion::kChoices:
-            action += std::string(option->value) == "LIST" ? "_sequence compadd - " + spaced(option->choices) : "(" + spaced(option->choices) + ")";
+            action += std::string(option->value) == "LIST" ? "_sequence compadd - " + spaced(option->choices)
+                                                           : "(" + spaced(option->choices) + ")";
             break;
         }
       }
@@ -240,9 +265,12 @@ std::string zsh_completion() {
       if (option->short_name) {
         const std::string short_name = std::string("-") + option->short_name;
         const std::string excluded = option->repeats ? "*" : "(" + short_name + " " + long_name + ")";
-        text += "      '" + excluded + "'{" + short_name + (option->value ? "+," + long_name + "=" : "," + long_name) + "}" + tail + "\n";
+        text += "      '" + excluded + "'{" + short_name + (option->value ? "+," + long_name + "=" : "," + long_name) + "}" +
+                tail + "\n";
       } else {
-        text += "      " + shell_quoted((option->repeats ? "*" : "") + long_name + (option->value ? "=" : "") + explanation + action) + "\n";
+        text += "      " +
+                shell_quoted((option->repeats ? "*" : "") + long_name + (option->value ? "=" : "") + explanation + action) +
+                "\n";
       }
     }
     text += "    )\n    ;;\n";
@@ -261,10 +289,18 @@ std::string fish_completion() {
       text += std::string(" -l ") + option->name;
       if (option->value) {
         switch (option->completion) {
-          case Completion::kNothing: text += " -x"; break;
-          case Completion::kFile: text += " -r -F"; break;
-          case Completion::kDirectory: text += " -x -a '(__fish_complete_directories)'"; break;
-          case Completion::kChoices: text += " -x -a " + fish_quoted(spaced(option->choices)); break;
+          case Completion::kNothing:
+            text += " -x";
+            break;
+          case Completion::kFile:
+            text += " -r -F";
+            break;
+          case Completion::kDirectory:
+            text += " -x -a '(__fish_complete_directories)'";
+            break;
+          case Completion::kChoices:
+            text += " -x -a " + fish_quoted(spaced(option->choices));
+            break;
         }
       }
       text += " -d " + fish_quoted(option->help) + "\n";

@@ -115,8 +115,10 @@ ModelChoice Session::model() const {
                 std::string("name its directory: ") + info_.name + " -m DIR");
   if (choice.adapter.empty()) choice.adapter = environment("UIO_ADAPTER");
   if (choice.memory_length > 0 && choice.adapter != "fresh")
-    throw Error(ErrorKind::kUsage, "--memory-length without a fresh adapter", "", "an adapter has its own", "add --adapter fresh, or leave it out");
+    throw Error(ErrorKind::kUsage, "--memory-length without a fresh adapter", "", "an adapter has its own",
+                "add --adapter fresh, or leave it out");
   choice.cache_dir = cache_directory();
+  choice.reference = environment("UIO_FORCE_REFERENCE") == "1";
   return choice;
 }
 

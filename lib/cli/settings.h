@@ -24,8 +24,8 @@ struct Settings {
   ScoreJob score;
   InspectJob inspect;
   bool lines = false, jsonl = false;  // what a document of a text is
-  std::string prompt_file;   // of uio-decode; empty: none
-  bool has_prompt = false;   // --prompt or --prompt-file was given, be it empty
+  std::string prompt_file;            // of uio-decode; empty: none
+  bool has_prompt = false;            // --prompt or --prompt-file was given, be it empty
 
   std::string output = "-";
   bool force = false;

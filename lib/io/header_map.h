@@ -35,7 +35,7 @@ class HeaderMapWriter {
 // Reads one map. Every function throws Damage{kData} naming the field that is missing, of another type or out of range.
 class HeaderMapReader {
  public:
-  // Refuses bytes that are not exactly one map with strings as keys, each once.
+  // Refuses bytes that are not exactly one map with strings as keys, each once. The bytes stay alive.
   explicit HeaderMapReader(std::span<const std::byte> bytes);
   ~HeaderMapReader();
   std::uint64_t natural(std::string_view name, std::uint64_t least, std::uint64_t most);

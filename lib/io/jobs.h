@@ -23,6 +23,7 @@ struct ModelChoice {
   std::uint64_t seed = 0;
   std::uint32_t segment_length = 0;  // L; 0: the adapter's. Other than the adapter's only with "fresh"
   std::uint32_t memory_length = 0;   // M; likewise
+  bool reference = false;            // UIO_FORCE_REFERENCE=1: plain compositions instead of the fast kernels
   std::string cache_dir;             // where hashes of weights are remembered; empty: nowhere
 };
 

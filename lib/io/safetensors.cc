@@ -36,23 +36,21 @@ struct Range {
 // Checks one header against the bytes behind it.
 class HeaderReader {
  public:
-  HeaderReader(const std::string& path, std::span<const std::byte> bytes, std::map<std::string, std::string>& metadata)
-      : path_(path), bytes_(bytes), metadata_(metadata) {}
+  HeaderReader(const std::string& path, std::span<const std::byte> bytes) : path_(path), bytes_(bytes) {}
 
-  std::map<std::string, TensorView> read() {
+  SafetensorsContent read() {
     const Json header = parse_header();
-    std::map<std::string, TensorView> tensors;
     std::vector<Range> ranges;
     for (const auto& [name, entry] : header.items()) {
       if (name == "__metadata__") {
         read_metadata(entry);
       } else {
-        const auto at = tensors.emplace(name, TensorView()).first;
+        const auto at = content_.tensors.emplace(name, TensorView()).first;
         ranges.push_back(read_entry(at->first, entry, at->second));
       }
     }
     check_tiling(ranges);
-    return tensors;
+    return std::move(content_);
   }
 
  private:
@@ -83,7 +81,7 @@ class HeaderReader {
     if (!metadata.is_object()) fail("__metadata__ is not an object");
     for (const auto& [key, value] : metadata.items()) {
       if (!value.is_string()) fail("__metadata__ entry " + quote(key) + " is not a string");
-      metadata_[key] = value;
+      content_.metadata[key] = value;
     }
   }
 
@@ -166,7 +164,7 @@ class HeaderReader {
 
   const std::string& path_;
   std::span<const std::byte> bytes_, data_;
-  std::map<std::string, std::string>& metadata_;
+  SafetensorsContent content_;
 };
 
 // A string as JSON text; names that are not UTF-8 cannot be written.
@@ -178,8 +176,9 @@ std::string json_string(const std::string& text, const Sink& sink) {
 
 }  // namespace
 
-SafetensorsFile::SafetensorsFile(const std::string& path)
-    : file_(path), tensors_(HeaderReader(path, file_.bytes(), metadata_).read()) {}
+SafetensorsContent parse_safetensors(std::span<const std::byte> file, const std::string& name) {
+  return HeaderReader(name, file).read();
+}
 
 SafetensorsWriter::SafetensorsWriter(Sink& sink, std::vector<Entry> entries, const std::map<std::string, std::string>& metadata)
     : sink_(sink) {

@@ -20,20 +20,26 @@ struct TensorView {
   std::span<const std::byte> bytes;
 };
 
-// Throws Error{kData} naming the file for: header length beyond the file or 100 MB, bad JSON, duplicate names, unknown
-// dtype, negative or overflowing shapes, offsets out of range, holes, overlaps, trailing bytes, byte count != shape × dtype.
+// What a file says, and where in its bytes the tensors are. Throws Error{kData} naming the file for: header length beyond the
+// file or 100 MB, bad JSON, duplicate names, unknown dtype, negative or overflowing shapes, offsets out of range, holes,
+// overlaps, trailing bytes, byte count != shape × dtype.
+struct SafetensorsContent {
+  std::map<std::string, TensorView> tensors;
+  std::map<std::string, std::string> metadata;  // what `__metadata__` says
+};
+SafetensorsContent parse_safetensors(std::span<const std::byte> file, const std::string& name);
+
+// A file, mapped and parsed.
 class SafetensorsFile {
  public:
-  explicit SafetensorsFile(const std::string& path);
-  const std::map<std::string, TensorView>& tensors() const { return tensors_; }
-  // What `__metadata__` says.
-  const std::map<std::string, std::string>& metadata() const { return metadata_; }
+  explicit SafetensorsFile(const std::string& path) : file_(path), content_(parse_safetensors(file_.bytes(), path)) {}
+  const std::map<std::string, TensorView>& tensors() const { return content_.tensors; }
+  const std::map<std::string, std::string>& metadata() const { return content_.metadata; }
   const std::string& path() const { return file_.path(); }
 
  private:
   MappedFile file_;
-  std::map<std::string, std::string> metadata_;
-  std::map<std::string, TensorView> tensors_;
+  SafetensorsContent content_;
 };
 
 // Writes tensors one after another without holding them: declare all first, then give the bytes in the same order.

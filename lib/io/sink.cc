@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <filesystem>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "io/descriptor.h"
@@ -33,9 +34,11 @@ class BufferedFile {
       buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
     }
   }
+  // What could not be written is given up: it is reported once.
   void drain() {
-    write_all(file_.number(), buffer_, name_);
-    buffer_.clear();
+    const std::vector<std::byte> bytes = std::exchange(buffer_, {});
+    write_all(file_.number(), bytes, name_);
+    buffer_.reserve(kBufferBytes);
   }
   // Some file systems report a full disk only here.
   void close() {
@@ -58,6 +61,13 @@ class DirectSink : public Sink {
     struct stat status;
     if (system_calls().fstat(file_.number(), &status) != 0) throw io_error("cannot write", name, errno);
     is_regular_ = S_ISREG(status.st_mode);
+  }
+  // Without commit the program has failed, but what it wrote before is out: a file gets the same bytes as a pipe.
+  ~DirectSink() override {
+    try {
+      file_.drain();
+    } catch (const Error&) {
+    }
   }
   using Sink::write;
   void write(std::span<const std::byte> bytes) override { file_.write(bytes); }

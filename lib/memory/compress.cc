@@ -26,7 +26,10 @@ class Compressor {
   void run() {
     RecordSource source(io_.inputs, *ready_.tokenizer, static_cast<std::uint32_t>(method_.segment_length()), {}, io_.host);
     while (auto record = source.next()) {
-      if (!writer_) open(source.provenance());
+      if (!writer_ || !is_same(source.provenance(), provenance_)) {  // inputs of other origin get a section of their own
+        close();
+        open(source.provenance());
+      }
       if (!std::holds_alternative<Segment>(*record))
         throw Error(ErrorKind::kMismatch, "already compressed", source.input(), "record of '" + span_of(*record).document + "' is a memory, not a segment");
       const auto& segment = std::get<Segment>(*record);
@@ -39,8 +42,7 @@ class Compressor {
       io_.host->succeed();
     }
     if (!writer_) open({});
-    flush();
-    writer_->finish();
+    close();
   }
 
  private:
@@ -49,7 +51,21 @@ class Compressor {
     return std::max<std::int64_t>(1, kTokensAtOnce / (method_.segment_length() + method_.memory_length()));
   }
 
+  static bool is_same(const Provenance& a, const Provenance& b) {
+    return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const Stage& x, const Stage& y) {
+      return x.program == y.program && x.version == y.version && x.options == y.options;
+    });
+  }
+
+  void close() {
+    if (!writer_) return;
+    flush();
+    writer_->finish();
+    writer_.reset();
+  }
+
   void open(Provenance provenance) {
+    provenance_ = provenance;
     provenance.push_back(io_.stage);
     StreamOptions options;
     options.level = job_.level;
@@ -92,6 +108,7 @@ class Compressor {
   const MemoryMethod& method_;
   std::int64_t batch_;
   std::unique_ptr<RecordWriter> writer_;
+  Provenance provenance_;  // of the input that the writer's section is made from
   std::deque<Segment> waiting_;
   std::int64_t waiting_full_ = 0;
   std::uint64_t done_ = 0;

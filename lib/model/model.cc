@@ -18,7 +18,7 @@
 namespace uio {
 namespace {
 
-constexpr std::int64_t kLogitRows = 128;  // rows of logits alive at once: 16 MB for 32,000 tokens, still a full-speed product
+constexpr std::int64_t kLogits = 1 << 24;  // logits alive at once (64 MB): enough rows for a product at full speed, never all of a text
 
 std::string layer_name(std::int64_t layer) { return "model.layers." + std::to_string(layer) + "."; }
 
@@ -146,8 +146,9 @@ at::Tensor Model::log_probabilities(const at::Tensor& rows, const at::Tensor& ta
   const std::int64_t count = rows.size(0);
   at::Tensor out = at::empty({count}, rows.options().dtype(placement_.residual()));
   const at::Tensor wanted = targets.to(rows.device());
-  for (std::int64_t begin = 0; begin < count; begin += kLogitRows) {
-    const std::int64_t some = std::min(kLogitRows, count - begin);
+  const std::int64_t at_once = std::max<std::int64_t>(16, kLogits / config_.vocabulary);
+  for (std::int64_t begin = 0; begin < count; begin += at_once) {
+    const std::int64_t some = std::min(at_once, count - begin);
     const at::Tensor scores = logits(rows.narrow(0, begin, some));
     at::Tensor part = out.narrow(0, begin, some);
     if (scores.device().is_cpu() && scores.scalar_type() == at::kFloat && !kernels::is_reference_forced()) {

@@ -12,7 +12,7 @@ namespace uio {
 namespace {
 
 constexpr std::size_t kMaxKeyBytes = 256;
-constexpr std::size_t kMaxMatches = 32;      // room for results in the library's NormalizePrefix
+constexpr std::size_t kMaxMatches = 32;       // room for results in the library's NormalizePrefix
 constexpr std::size_t kMaxSteps = 2'000'000;  // nodes visited; NFKC with case folding has under 300 thousand
 
 class Walker {

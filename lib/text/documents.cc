@@ -99,7 +99,8 @@ class JsonLineReader : public DocumentReader {
   std::string read_line(const std::string& place) {
     std::string line;
     for (std::string piece = lines_.next_piece(); !piece.empty(); piece = lines_.next_piece()) {
-      if (line.size() + piece.size() > kMaxJsonLineBytes) throw Error(ErrorKind::kData, "line too long", place, "more than 1 GiB");
+      if (line.size() + piece.size() > kMaxJsonLineBytes)
+        throw Error(ErrorKind::kData, "line too long", place, "more than 1 GiB");
       line += piece;
     }
     return line;
@@ -128,9 +129,12 @@ class JsonLineReader : public DocumentReader {
 
 std::unique_ptr<DocumentReader> read_documents(Source& source, DocumentOptions options) {
   switch (options.unit) {
-    case DocumentUnit::kLine: return std::make_unique<LineReader>(source);
-    case DocumentUnit::kJsonLine: return std::make_unique<JsonLineReader>(source);
-    case DocumentUnit::kFile: break;
+    case DocumentUnit::kLine:
+      return std::make_unique<LineReader>(source);
+    case DocumentUnit::kJsonLine:
+      return std::make_unique<JsonLineReader>(source);
+    case DocumentUnit::kFile:
+      break;
   }
   return std::make_unique<FileReader>(source);
 }

@@ -69,8 +69,7 @@ std::uint32_t default_segment_length(const std::string& model, const std::string
 
 void segment(const SegmentJob& job, JobIo& io) {
   const std::unique_ptr<Tokenizer> tokenizer = load_tokenizer(job.model);
-  const std::uint32_t length =
-      job.segment_length != 0 ? job.segment_length : default_segment_length(job.model, job.adapter);
+  const std::uint32_t length = job.segment_length != 0 ? job.segment_length : default_segment_length(job.model, job.adapter);
   const std::vector<std::string> inputs = io.inputs.empty() ? std::vector<std::string>{"-"} : io.inputs;
 
   RecordWriter writer(*io.output, {io.stage}, {job.level});

@@ -86,7 +86,8 @@ struct RecordSource::State {
 
   void open(std::span<const std::byte> first) {
     if (first.empty()) throw Error(ErrorKind::kData, "empty input", name, "neither text nor a stream");
-    if (first.size() < kMarkBytes && could_start_frame(first)) throw Error(ErrorKind::kData, "cut stream", name, "it ends within its first frame");
+    if (first.size() < kMarkBytes && could_start_frame(first))
+      throw Error(ErrorKind::kData, "cut stream", name, "it ends within its first frame");
     if (looks_like_stream(first)) {
       reader = std::make_unique<RecordReader>(*source);
       return;
@@ -104,16 +105,16 @@ struct RecordSource::State {
   }
 
   void check(const Record& record) const {
-    const std::string& found =
-        std::visit([](const auto& value) -> const std::string& { return value.tokenizer; }, record);
+    const std::string& found = std::visit([](const auto& value) -> const std::string& { return value.tokenizer; }, record);
     if (found != tokenizer.fingerprint()) {
       throw Error(ErrorKind::kMismatch, "made with another tokenizer", name,
                   "its fingerprint is " + found.substr(0, 12) + ", this model's is " + tokenizer.fingerprint().substr(0, 12));
     }
     const Segment* segment = std::get_if<Segment>(&record);
     if (segment && segment_length != 0 && segment->segment_length != segment_length) {
-      throw Error(ErrorKind::kMismatch, "segments of another length", name,
-                  "they have " + std::to_string(segment->segment_length) + " tokens, expected " + std::to_string(segment_length));
+      throw Error(
+          ErrorKind::kMismatch, "segments of another length", name,
+          "they have " + std::to_string(segment->segment_length) + " tokens, expected " + std::to_string(segment_length));
     }
   }
 };

@@ -20,8 +20,8 @@ class RecordSource {
   // `inputs`: paths, `-` is standard input; none is standard input. `segment_length` cuts texts, and is demanded of streams'
   // segments; 0 demands nothing and refuses texts. `tokenizer` and `host` must outlive it; without a host, or if it is the last
   // input and none succeeded, an input that cannot be opened throws; otherwise the host is told and the next one is read.
-  RecordSource(std::vector<std::string> inputs, const Tokenizer& tokenizer, std::uint32_t segment_length, DocumentOptions options,
-               Host* host = nullptr);
+  RecordSource(std::vector<std::string> inputs, const Tokenizer& tokenizer, std::uint32_t segment_length,
+               DocumentOptions options, Host* host = nullptr);
   ~RecordSource();
 
   // The next record, or nothing after the last input. Throws Error{kMismatch} for a segment or memory of another tokenizer,

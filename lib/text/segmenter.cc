@@ -11,7 +11,7 @@
 namespace uio {
 namespace {
 
-constexpr std::size_t kChunkBytes = 32u << 10;     // text encoded at once: small enough for the processor's caches
+constexpr std::size_t kChunkBytes = 32u << 10;  // text encoded at once: small enough for the processor's caches
 constexpr std::size_t kMaxUncutBytes = 1u << 30;
 
 std::string describe_byte(std::string_view bytes, std::size_t at, std::uint64_t offset) {

@@ -43,12 +43,12 @@ class DocumentSegmenter {
   bool replace_invalid_;
   std::string document_;
 
-  std::string incoming_;     // bytes whose last character is cut
-  std::string text_;         // valid text without tokens yet
-  std::uint64_t text_begin_ = 0;  // its offset in the text as the tokenizer sees it (after replacement)
+  std::string incoming_;              // bytes whose last character is cut
+  std::string text_;                  // valid text without tokens yet
+  std::uint64_t text_begin_ = 0;      // its offset in the text as the tokenizer sees it (after replacement)
   std::uint64_t incoming_begin_ = 0;  // offset of incoming_ in the document
-  OriginalOffsets offsets_;  // from the former to the latter
-  std::size_t try_at_;       // size of text_ at which a cut is tried
+  OriginalOffsets offsets_;           // from the former to the latter
+  std::size_t try_at_;                // size of text_ at which a cut is tried
   bool at_start_ = true, is_begun_ = false;
 
   std::string kept_;  // the document's bytes from the last segment's end, and before it up to kept_used_ bytes already emitted

@@ -13,9 +13,9 @@
 namespace uio {
 namespace {
 
-constexpr std::size_t kMaxPieceBytes = 4096;     // the library's recursions and matchers are as deep as a piece is long
-constexpr std::size_t kMaxPieces = 1u << 22;     // real vocabularies: up to 256 thousand
-constexpr std::size_t kMaxNestedSymbols = 60;    // the library's prefix matcher has room for 64 results
+constexpr std::size_t kMaxPieceBytes = 4096;   // the library's recursions and matchers are as deep as a piece is long
+constexpr std::size_t kMaxPieces = 1u << 22;   // real vocabularies: up to 256 thousand
+constexpr std::size_t kMaxNestedSymbols = 60;  // the library's prefix matcher has room for 64 results
 
 struct Damage {
   std::string reason;
@@ -43,11 +43,20 @@ class WireReader {
     field.wire = key & 7;
     if (field.number == 0 || field.number >= 1u << 29) throw Damage{"a field number out of range"};
     switch (field.wire) {
-      case 0: field.value = varint(); break;
-      case 1: field.bytes = take(8); break;
-      case 2: field.bytes = take(varint()); break;
-      case 5: field.bytes = take(4); break;
-      default: throw Damage{"a field of wire type " + std::to_string(field.wire)};
+      case 0:
+        field.value = varint();
+        break;
+      case 1:
+        field.bytes = take(8);
+        break;
+      case 2:
+        field.bytes = take(varint());
+        break;
+      case 5:
+        field.bytes = take(4);
+        break;
+      default:
+        throw Damage{"a field of wire type " + std::to_string(field.wire)};
     }
     field.raw = begin.substr(0, begin.size() - rest_.size());
     return field;
@@ -153,7 +162,8 @@ void check_pieces(const SentencePieceModel& model, const std::string& subject) {
     const Piece& piece = model.pieces[id];
     const auto name = [&] { return "piece " + std::to_string(id) + " " + quote(piece.text); };
     if (piece.text.empty()) throw Damage{"piece " + std::to_string(id) + " is empty"};
-    if (piece.text.size() > kMaxPieceBytes) throw Damage{name() + " is longer than " + std::to_string(kMaxPieceBytes) + " bytes"};
+    if (piece.text.size() > kMaxPieceBytes)
+      throw Damage{name() + " is longer than " + std::to_string(kMaxPieceBytes) + " bytes"};
     if (piece.text.find('\0') != std::string::npos || find_invalid_utf8(piece.text) != std::string_view::npos) {
       throw Damage{name() + " is not text"};
     }

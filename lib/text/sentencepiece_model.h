@@ -29,7 +29,7 @@ struct SentencePieceModel {
   bool treat_whitespace_as_suffix = false;
   bool add_dummy_prefix = true;
   bool remove_extra_whitespaces = true;
-  std::string charsmap;                           // normalisation rules (charsmap.h); empty: identity
+  std::string charsmap;                            // normalisation rules (charsmap.h); empty: identity
   std::string unknown_surface = " \xE2\x81\x87 ";  // what an unknown piece decodes to
   // The file without its self-test samples, which hold for its own normaliser flags only: append a fragment from
   // prefix_override() and hand it to the library.

@@ -39,10 +39,14 @@ std::unique_ptr<Processor> load_processor(const SentencePieceModel& model, bool 
 
 std::string bytes_of_piece(const Piece& piece, const std::string& unknown_surface) {
   switch (piece.type) {
-    case PieceType::kControl: return {};
-    case PieceType::kUnknown: return unknown_surface;
-    case PieceType::kByte: return {static_cast<char>(std::stoi(piece.text.substr(3, 2), nullptr, 16))};
-    default: break;
+    case PieceType::kControl:
+      return {};
+    case PieceType::kUnknown:
+      return unknown_surface;
+    case PieceType::kByte:
+      return {static_cast<char>(std::stoi(piece.text.substr(3, 2), nullptr, 16))};
+    default:
+      break;
   }
   std::string bytes;
   for (std::size_t at = 0; at < piece.text.size();) {
@@ -157,7 +161,8 @@ std::vector<Token> SentencePieceTokenizer::encode_unit(std::string_view unit, bo
   // Where extra spaces are removed, the library would drop the space that a unit begins with; the dummy prefix puts it back.
   const bool has_prefix = is_start ? has_prefix_ : removes_spaces_ && unit.front() == ' ';
   sentencepiece::ImmutableSentencePieceText pieces;
-  const auto status = (has_prefix ? prefixed_ : plain_)->Encode(absl::string_view(unit.data(), unit.size()), pieces.mutable_proto());
+  const auto status =
+      (has_prefix ? prefixed_ : plain_)->Encode(absl::string_view(unit.data(), unit.size()), pieces.mutable_proto());
   if (!status.ok()) throw Error(ErrorKind::kInternal, "SentencePiece failed", "", status.ToString());
 
   std::vector<Token> tokens;
@@ -169,7 +174,8 @@ std::vector<Token> SentencePieceTokenizer::encode_unit(std::string_view unit, bo
     tokens.push_back({static_cast<std::int32_t>(piece.id()), piece.end()});
     run = is_byte_[piece.id()] ? run + 1 : 0;
     if (run == 0 || piece.end() == piece.begin()) continue;
-    // The last piece of a byte-fallback run carries the surface. Where the run spells the surface's own bytes, each gets its own.
+    // The last piece of a byte-fallback run carries the surface. Where the run spells the surface's own bytes, each gets its
+    // own.
     const std::string_view surface = unit.substr(piece.begin(), piece.end() - piece.begin());
     bool is_spelled = surface.size() <= run;
     for (std::size_t k = 0; is_spelled && k < surface.size(); ++k) {

@@ -29,18 +29,16 @@ class SplitRule {
   static constexpr std::uint8_t kMayPart = 1, kIsExact = 2;
   static constexpr std::size_t kAscii = 128;
 
-  std::uint8_t flags(char32_t a, char32_t b) const {
-    return a < kAscii && b < kAscii ? ascii_[a * kAscii + b] : compute(a, b);
-  }
+  std::uint8_t flags(char32_t a, char32_t b) const { return a < kAscii && b < kAscii ? ascii_[a * kAscii + b] : compute(a, b); }
   std::uint8_t compute(char32_t a, char32_t b) const;
   void add_rule(std::string_view key, std::string_view replacement);
 
   bool never_ = false;  // see the constructor
   bool removes_spaces_ = false;
   bool merges_unknown_ = false;
-  std::unordered_set<std::uint64_t> pairs_;      // a << 32 | b inside pieces and inside rules
-  std::unordered_set<char32_t> known_;           // characters that are pieces themselves
-  std::unordered_set<char32_t> begins_, ends_;   // of rules
+  std::unordered_set<std::uint64_t> pairs_;     // a << 32 | b inside pieces and inside rules
+  std::unordered_set<char32_t> known_;          // characters that are pieces themselves
+  std::unordered_set<char32_t> begins_, ends_;  // of rules
   std::array<std::uint8_t, kAscii * kAscii> ascii_{};
 };
 

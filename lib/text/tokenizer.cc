@@ -21,7 +21,8 @@ constexpr std::size_t kMaxModelBytes = 256u << 20;
 std::optional<bool> read_flag(const Json& config, const char* key, const std::string& path) {
   const auto found = config.find(key);
   if (found == config.end() || found->is_null()) return std::nullopt;
-  if (!found->is_boolean()) throw Error(ErrorKind::kData, "wrong tokenizer configuration", path, std::string(key) + " is not true or false");
+  if (!found->is_boolean())
+    throw Error(ErrorKind::kData, "wrong tokenizer configuration", path, std::string(key) + " is not true or false");
   return found->get<bool>();
 }
 

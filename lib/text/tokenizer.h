@@ -28,12 +28,17 @@ class Tokenizer {
   virtual std::int32_t eos() const = 0;
 
   // Ids of a whole text, without BOS; never special tokens (`<s>` in text is text). The spans tile the text. The text is
-  // valid UTF-8. `is_start`: the text begins the document, so the tokenizer's prefix space applies.
+  // valid UTF-8. `is_start`: the text begins the document, so the tokenizer's prefix space applies. A text may have no token
+  // at all: an empty one, or spaces where the tokenizer removes extra ones.
+  // BPE: the ids that SentencePiece gives for the text at once. Unigram: the best path of every stretch between places where
+  // the text may be cut; SentencePiece sums the whole text's scores in float32, so that among (nearly) equal paths its choice
+  // depends on what came before (1 token in 4,000 to 40,000 or fewer); ours does not.
   virtual std::vector<Token> encode(std::string_view text, bool is_start = true) const = 0;
   // Longest prefix of `text` after which the text may be cut so that encode(prefix) + encode(rest, false) equals encode
   // of the whole, whatever follows `text`; 0 if there is none.
   virtual std::size_t safe_cut(std::string_view text) const = 0;
-  // The bytes that a token stands for in running text (a word's leading space included); control tokens are empty.
+  // The bytes that a token stands for in running text (a word's leading space included); control tokens are empty, the
+  // unknown token is what the model file shows for it. Throws Error{kMismatch} for an id outside the vocabulary.
   virtual std::string bytes_of(std::int32_t id) const = 0;
   // True if the tokenizer puts a space before the first word of a document, which decoding takes off again.
   virtual bool has_prefix_space() const = 0;

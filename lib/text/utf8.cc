@@ -82,10 +82,14 @@ Character character_at(std::string_view text, std::size_t at) {
   if (byte(0) < 0x80) return {byte(0), 1};
   const auto low = [&](std::size_t i) { return static_cast<char32_t>(byte(i) & 0x3F); };
   switch (utf8_sequence_length(text, at)) {
-    case 2: return {static_cast<char32_t>(byte(0) & 0x1F) << 6 | low(1), 2};
-    case 3: return {static_cast<char32_t>(byte(0) & 0x0F) << 12 | low(1) << 6 | low(2), 3};
-    case 4: return {static_cast<char32_t>(byte(0) & 0x07) << 18 | low(1) << 12 | low(2) << 6 | low(3), 4};
-    default: return {0xFFFD, 1};
+    case 2:
+      return {static_cast<char32_t>(byte(0) & 0x1F) << 6 | low(1), 2};
+    case 3:
+      return {static_cast<char32_t>(byte(0) & 0x0F) << 12 | low(1) << 6 | low(2), 3};
+    case 4:
+      return {static_cast<char32_t>(byte(0) & 0x07) << 18 | low(1) << 12 | low(2) << 6 | low(3), 4};
+    default:
+      return {0xFFFD, 1};
   }
 }
 

@@ -9,7 +9,8 @@ namespace uio {
 
 // Offset of the first byte that does not belong to a valid UTF-8 sequence (overlong, surrogate, beyond U+10FFFF, cut), or npos.
 std::size_t find_invalid_utf8(std::string_view text);
-// Length of the longest prefix that ends between characters; a cut sequence at the end is left out, invalid bytes count as whole.
+// Length of the longest prefix that ends between characters; a cut sequence at the end is left out, invalid bytes count as
+// whole.
 std::size_t whole_utf8_prefix(std::string_view text);
 // Length of the maximal invalid subsequence at `text[at]`, which is not a valid sequence (Unicode's recommended practice: the
 // longest beginning of a well-formed sequence, or one byte).

@@ -29,7 +29,7 @@ test_includes_point_downward() {
         *" $layer "*) ;;
         *) fail "$file includes $layer/, which is not below $folder" ;;
       esac
-    done < <(cd "$UIO_ROOT" && grep -rEo '^#include "(base|io|text|kernels|model|memory|score|train|cli|cmd)/' "$folder" |
+    done < <(cd "$UIO_ROOT" && grep -HrEo '^#include "(base|io|text|kernels|model|memory|score|train|cli|cmd)/' "$folder" |
       sed -E 's|:#include "([a-z]+)/.*|:\1|')
   done < <(cd "$UIO_ROOT" && find lib cmd kernels -name '*.cc' -o -name '*.h' -o -name '*.cu' | sed -E 's|^(lib/[^/]+\|cmd\|kernels)/.*|\1|' | sort -u)
 }

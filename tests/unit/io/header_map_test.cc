@@ -46,7 +46,8 @@ TEST_CASE("fields come back as they were written") {
   writer.add_bytes("bytes", std::string_view("\0\xff", 2));
   writer.add_fingerprint("print", std::string(64, 'e'));
   writer.add_provenance("past", {{"a", "1", {{"x", "y"}}}, {"b", "2", {}}});
-  HeaderMapReader reader(writer.take());
+  const auto map = writer.take();
+  HeaderMapReader reader(map);
   CHECK(reader.natural("zero", 0, 0) == 0);
   CHECK(reader.natural("most", 0, std::numeric_limits<std::uint64_t>::max()) == std::numeric_limits<std::uint64_t>::max());
   CHECK(reader.boolean("yes"));

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/hash.h"
 #include "io/file.h"
 #include "io/memory_codec.h"
 #include "io/stream.h"
@@ -137,6 +138,26 @@ inline std::vector<std::size_t> frame_offsets(std::string_view stream) {
   }
   offsets.push_back(stream.size());
   return offsets;
+}
+
+// The stream with one header changed and its checksums and the links after it made right again:
+// what a hostile writer would send.
+inline std::string forge(const std::string& stream, std::size_t frame, const std::function<void(std::string& header)>& change) {
+  std::string forged;
+  std::uint64_t link = 0;
+  const auto offsets = frame_offsets(stream);
+  for (std::size_t i = 0; i + 1 < offsets.size(); ++i) {
+    std::uint32_t size;
+    std::memcpy(&size, stream.data() + offsets[i] + 4, 4);
+    std::string header = stream.substr(offsets[i], size);
+    const std::string payload = stream.substr(offsets[i] + 8 + size, offsets[i + 1] - offsets[i] - 8 - size);
+    if (i > 0) std::memcpy(header.data() + 56, &link, 8);
+    if (i == frame) change(header);
+    link = checksum(as_bytes(header));
+    header.append(reinterpret_cast<const char*>(&link), 8);
+    forged += header + payload;
+  }
+  return forged;
 }
 
 }  // namespace uio::test

@@ -1,10 +1,7 @@
 #include "io/stream.h"
 
-#include <fcntl.h>
 #include <zstd.h>
 
-#include "base/endian.h"
-#include "base/hash.h"
 #include "unit/io/samples.h"
 
 using namespace uio;
@@ -91,25 +88,6 @@ std::vector<Record> small_records() { return {small_segment(), small_memory(1), 
 std::string frames(const std::string& stream, std::size_t a, std::size_t b) {
   const auto offsets = frame_offsets(stream);
   return stream.substr(offsets[a], offsets[b] - offsets[a]);
-}
-
-// The stream with one header changed and all its checksums and links made right again: what a hostile writer would send.
-std::string forge(const std::string& stream, std::size_t frame, const std::function<void(std::string& header)>& change) {
-  std::string forged;
-  std::uint64_t link = 0;
-  const auto offsets = frame_offsets(stream);
-  for (std::size_t i = 0; i + 1 < offsets.size(); ++i) {
-    std::uint32_t size;
-    std::memcpy(&size, stream.data() + offsets[i] + 4, 4);
-    std::string header = stream.substr(offsets[i], size);
-    const std::string payload = stream.substr(offsets[i] + 8 + size, offsets[i + 1] - offsets[i] - 8 - size);
-    if (i > 0) std::memcpy(header.data() + 56, &link, 8);
-    if (i == frame) change(header);
-    link = checksum(as_bytes(header));
-    header.append(reinterpret_cast<const char*>(&link), 8);
-    forged += header + payload;
-  }
-  return forged;
 }
 
 template <typename T>

@@ -24,9 +24,7 @@ inline std::string read_file(const fs::path& path) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
-inline void write_file(const fs::path& path, const std::string& bytes) {
-  std::ofstream(path, std::ios::binary) << bytes;
-}
+inline void write_file(const fs::path& path, const std::string& bytes) { std::ofstream(path, std::ios::binary) << bytes; }
 
 // The repository: UIO_ROOT, else what the build folder around this binary was configured from.
 inline fs::path repository() {
@@ -53,7 +51,7 @@ inline fs::path shared_data() {
   return {};
 }
 
-inline const std::vector<std::string> kGoldenNames = {"bpe-bytes",     "bpe-rules", "bpe-keep",
+inline const std::vector<std::string> kGoldenNames = {"bpe-bytes",     "bpe-rules",     "bpe-keep",
                                                       "unigram-bytes", "unigram-rules", "char"};
 
 // A folder that goes away again.
@@ -74,11 +72,47 @@ class TempDir {
 
 // Valid UTF-8 that is full of what tokenizers get wrong.
 inline std::string hostile_text(std::size_t characters, unsigned seed) {
-  static const std::vector<std::string> kParts = {
-      " ",  "  ",  "\n",  "\r\n", "\t",  "\u2581", "a",      "e",      "the",    " the",   "ing",    "er",     ".",
-      ",",  "\"",  "1",   "23",   "é",   "e\u0301", "\u0301", "\ufb03", "\u3000", "\u00a0", "\u00bd", "\u00a8", "\u200b",
-      "你", "好",  "🙂",  "👩\u200d🚀", std::string(1, '\0'), "\ufeff", "<s>", "</s>", "<unk>", "<0x0A>", "\U0010ffff", "[SEP]",
-      "::", ":::", "\u0085"};
+  static const std::vector<std::string> kParts = {" ",
+                                                  "  ",
+                                                  "\n",
+                                                  "\r\n",
+                                                  "\t",
+                                                  "\u2581",
+                                                  "a",
+                                                  "e",
+                                                  "the",
+                                                  " the",
+                                                  "ing",
+                                                  "er",
+                                                  ".",
+                                                  ",",
+                                                  "\"",
+                                                  "1",
+                                                  "23",
+                                                  "é",
+                                                  "e\u0301",
+                                                  "\u0301",
+                                                  "\ufb03",
+                                                  "\u3000",
+                                                  "\u00a0",
+                                                  "\u00bd",
+                                                  "\u00a8",
+                                                  "\u200b",
+                                                  "你",
+                                                  "好",
+                                                  "🙂",
+                                                  "👩\u200d🚀",
+                                                  std::string(1, '\0'),
+                                                  "\ufeff",
+                                                  "<s>",
+                                                  "</s>",
+                                                  "<unk>",
+                                                  "<0x0A>",
+                                                  "\U0010ffff",
+                                                  "[SEP]",
+                                                  "::",
+                                                  ":::",
+                                                  "\u0085"};
   std::mt19937 random(seed);
   std::string text;
   for (std::size_t i = 0; i < characters; ++i) text += kParts[random() % kParts.size()];
@@ -97,7 +131,8 @@ inline std::string random_text(std::size_t characters, unsigned seed) {
     } else if (c < 0x800) {
       text += {static_cast<char>(0xC0 | c >> 6), static_cast<char>(0x80 | (c & 0x3F))};
     } else if (c < 0x10000) {
-      text += {static_cast<char>(0xE0 | c >> 12), static_cast<char>(0x80 | (c >> 6 & 0x3F)), static_cast<char>(0x80 | (c & 0x3F))};
+      text +=
+          {static_cast<char>(0xE0 | c >> 12), static_cast<char>(0x80 | (c >> 6 & 0x3F)), static_cast<char>(0x80 | (c & 0x3F))};
     } else {
       text += {static_cast<char>(0xF0 | c >> 18), static_cast<char>(0x80 | (c >> 12 & 0x3F)),
                static_cast<char>(0x80 | (c >> 6 & 0x3F)), static_cast<char>(0x80 | (c & 0x3F))};
@@ -137,7 +172,8 @@ inline std::vector<std::int32_t> ids_of(const std::vector<uio::Token>& tokens) {
 // Index of the first token in which the two differ, or -1. (Comparing in one assertion keeps a million tokens out of the log.)
 inline std::ptrdiff_t first_difference(const std::vector<uio::Token>& a, const std::vector<uio::Token>& b) {
   for (std::size_t i = 0; i < std::max(a.size(), b.size()); ++i) {
-    if (i >= a.size() || i >= b.size() || a[i].id != b[i].id || a[i].byte_end != b[i].byte_end) return static_cast<std::ptrdiff_t>(i);
+    if (i >= a.size() || i >= b.size() || a[i].id != b[i].id || a[i].byte_end != b[i].byte_end)
+      return static_cast<std::ptrdiff_t>(i);
   }
   return -1;
 }

@@ -1,8 +1,8 @@
 // The tokenizers that people have, on whole books: needs ../shared.
 #include <nlohmann/json.hpp>
 
-#include "text/fixtures.h"
 #include "text/sentencepiece_tokenizer.h"
+#include "unit/text/fixtures.h"
 
 using namespace uio;
 using namespace text_test;
@@ -11,7 +11,8 @@ namespace {
 
 std::vector<fs::path> real_models(const fs::path& data) {
   std::vector<fs::path> models = {data / "tokenizers/sentencepiece-test/test_model.model"};
-  for (const char* name : {"llama2", "mistral-v1", "openllama-v2"}) models.push_back(data / "tokenizers" / name / "tokenizer.model");
+  for (const char* name : {"llama2", "mistral-v1", "openllama-v2"})
+    models.push_back(data / "tokenizers" / name / "tokenizer.model");
   for (const auto& entry : fs::directory_iterator(data / "models")) models.push_back(entry.path() / "tokenizer.model");
   return models;
 }
@@ -35,7 +36,8 @@ TEST_CASE("real tokenizers: chunks give the tokens of the whole, on books, code,
                                           read_file(data / "text/code/leveldb.cc.txt"),
                                           read_file(data / "text/latex-hott-book/hott-book.tex.txt").substr(0, 400000),
                                           read_file(data / "text/wikitext-2/test.txt").substr(0, 400001),
-                                          hostile_text(20000, 11), random_text(10000, 12)};
+                                          hostile_text(20000, 11),
+                                          random_text(10000, 12)};
   for (const fs::path& path : real_models(data)) {
     const auto tokenizer = make_sentencepiece_tokenizer(read_file(path), {}, path.string());
     for (std::size_t i = 0; i < texts.size(); ++i) {

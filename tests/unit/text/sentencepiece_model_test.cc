@@ -1,8 +1,8 @@
 // Model files that are cut, flipped or made up: refused with a message, or harmless. Never a crash of the library behind.
 #include "text/sentencepiece_model.h"
 
-#include "text/fixtures.h"
 #include "text/sentencepiece_tokenizer.h"
+#include "unit/text/fixtures.h"
 
 using namespace uio;
 using namespace text_test;
@@ -14,15 +14,21 @@ std::string varint(std::uint64_t value) {
   for (; value >= 0x80; value >>= 7) bytes += static_cast<char>(value | 0x80);
   return bytes + static_cast<char>(value);
 }
-std::string bytes_field(unsigned number, const std::string& bytes) { return varint(number << 3 | 2) + varint(bytes.size()) + bytes; }
+std::string bytes_field(unsigned number, const std::string& bytes) {
+  return varint(number << 3 | 2) + varint(bytes.size()) + bytes;
+}
 std::string varint_field(unsigned number, std::uint64_t value) { return varint(number << 3) + varint(value); }
 
 std::string piece(const std::string& text, unsigned type = 1, const std::string& score = std::string(4, '\0')) {
   return bytes_field(1, bytes_field(1, text) + "\x15" + score + varint_field(3, type));
 }
-std::string trainer(unsigned model_type = 2, const std::string& more = "") { return bytes_field(2, varint_field(3, model_type) + more); }
+std::string trainer(unsigned model_type = 2, const std::string& more = "") {
+  return bytes_field(2, varint_field(3, model_type) + more);
+}
 std::string normalizer(const std::string& more = "") { return bytes_field(3, varint_field(4, 0) + more); }
-std::string small_model() { return piece("<unk>", 2) + piece("<s>", 3) + piece("a") + piece("b") + piece("ab") + trainer() + normalizer(); }
+std::string small_model() {
+  return piece("<unk>", 2) + piece("<s>", 3) + piece("a") + piece("b") + piece("ab") + trainer() + normalizer();
+}
 
 Error refusal(const std::string& model) {
   return error_of([&] { make_sentencepiece_tokenizer(model, {}, "the.model"); });
@@ -65,7 +71,8 @@ TEST_CASE("what is wrong with a model is named") {
   check(unknown + piece("a") + trainer(), ErrorKind::kData, "normalizer_spec");
   check(unknown + piece("a") + normalizer(), ErrorKind::kData, "trainer_spec");
   check(unknown + piece("a") + trainer(3) + normalizer(), ErrorKind::kMismatch, "word");
-  check(unknown + piece("a") + trainer(2, varint_field(24, 1)) + normalizer(), ErrorKind::kMismatch, "treat_whitespace_as_suffix");
+  check(unknown + piece("a") + trainer(2, varint_field(24, 1)) + normalizer(), ErrorKind::kMismatch,
+        "treat_whitespace_as_suffix");
   check(unknown + piece("a", 3) + ends, ErrorKind::kMismatch, "control piece 1 'a' is a character of text");
   check(small_model() + bytes_field(3, bytes_field(2, "junk")), ErrorKind::kData, "");
   check("IQ== 0\nIg== 1\n", ErrorKind::kMismatch, "tiktoken");
@@ -123,4 +130,11 @@ TEST_CASE("self-test samples do not stop a model whose prefix is switched") {
   rules.prefix = SentencePieceRules::Prefix::kNo;
   const auto tokenizer = make_sentencepiece_tokenizer(with_space + samples, rules, "tested");
   CHECK(tokenizer->encode("ab").size() == 1);
+}
+
+TEST_CASE("a BPE model with unused pieces is never cut") {
+  // The library takes an unused piece apart as it was last put together anywhere in the text.
+  const auto tokenizer = make_sentencepiece_tokenizer(small_model() + piece("\u2581") + piece("\u2581a", 5), {}, "unused");
+  CHECK(tokenizer->safe_cut("ab ab ab") == 0);
+  CHECK(make_sentencepiece_tokenizer(small_model() + piece("\u2581"), {}, "used")->safe_cut("ab ab ab") == 6);
 }

@@ -2,7 +2,7 @@
 
 #include <catch2/catch.hpp>
 
-#include "text/fixtures.h"
+#include "unit/text/fixtures.h"
 
 using namespace uio;
 
@@ -47,7 +47,8 @@ bool can_be_completed(const std::string& cut) {
 }  // namespace
 
 TEST_CASE("every sequence of two bytes, and three with telling ones, is judged as by the definition") {
-  const std::string telling = {'\x00', '\x41', '\x7F', '\x80', '\x8F', '\x90', '\x9F', '\xA0', '\xBF', '\xC0', '\xC2', '\xED', '\xFF'};
+  const std::string telling = {'\x00', '\x41', '\x7F', '\x80', '\x8F', '\x90', '\x9F',
+                               '\xA0', '\xBF', '\xC0', '\xC2', '\xED', '\xFF'};
   for (int a = 0; a < 256; ++a) {
     for (int b = 0; b < 256; ++b) {
       std::string text = {static_cast<char>(a), static_cast<char>(b)};

@@ -1,0 +1,217 @@
+// Rates of compress, score and generate on a synthetic Llama, beside the machine's own matrix and read rates, all in one run.
+// One JSON line a figure; tests/bench/run keeps them. Bounds: compress and score are bound by arithmetic (their FLOPs over the
+// matrix rate), generate by reading every weight once a token (their bytes over the read rate).
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <c10/core/InferenceMode.h>
+#include <malloc.h>
+#include <sys/resource.h>
+
+#include <ctime>
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <functional>
+#include <random>
+
+#include "io/json.h"
+#include "io/safetensors.h"
+#include "kernels/policy.h"
+#include "kernels/rows.h"
+#include "memory/context.h"
+#include "memory/method.h"
+#include "model/model.h"
+
+namespace {
+
+using namespace uio;
+
+struct Shape {
+  std::int64_t hidden = 768, layers = 12, heads = 12, feed = 2048, vocabulary = 32000, positions = 8192;
+};
+
+bool counts_cpu_time = false;
+
+// Seconds of the clock on the wall or, on a machine that others use too, of the processor (with one thread the same on a quiet machine).
+double now() {
+  timespec time;
+  clock_gettime(counts_cpu_time ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
+// The middle of several runs, after one that warms up.
+double median_seconds(int runs, const std::function<void()>& work) {
+  work();
+  std::vector<double> seconds;
+  for (int i = 0; i < runs; ++i) {
+    const double start = now();
+    work();
+    seconds.push_back(now() - start);
+  }
+  std::sort(seconds.begin(), seconds.end());
+  return seconds[seconds.size() / 2];
+}
+
+// A model directory of random weights; written once, reused.
+void write_model(const std::string& directory, const Shape& s, const std::string& dtype) {
+  if (std::filesystem::exists(directory + "/model.safetensors")) return;
+  std::filesystem::create_directories(directory);
+  const Json config = {{"model_type", "llama"}, {"hidden_size", s.hidden}, {"intermediate_size", s.feed}, {"num_hidden_layers", s.layers},
+                       {"num_attention_heads", s.heads}, {"vocab_size", s.vocabulary}, {"max_position_embeddings", s.positions},
+                       {"rms_norm_eps", 1e-5}, {"tie_word_embeddings", false}, {"eos_token_id", 2}};
+  const auto sink = open_sink(directory + "/config.json");
+  sink->write(config.dump());
+  sink->commit();
+  std::vector<SafetensorsWriter::Entry> entries;
+  const std::uint64_t size = dtype == "F32" ? 4 : 2;
+  const auto add = [&](const std::string& name, std::vector<std::int64_t> shape) {
+    std::uint64_t count = 1;
+    for (const std::int64_t n : shape) count *= static_cast<std::uint64_t>(n);
+    entries.push_back({name, dtype, shape, count * size});
+  };
+  add("model.embed_tokens.weight", {s.vocabulary, s.hidden});
+  add("lm_head.weight", {s.vocabulary, s.hidden});
+  add("model.norm.weight", {s.hidden});
+  for (std::int64_t l = 0; l < s.layers; ++l) {
+    const std::string p = "model.layers." + std::to_string(l) + ".";
+    add(p + "input_layernorm.weight", {s.hidden});
+    add(p + "post_attention_layernorm.weight", {s.hidden});
+    for (const char* name : {"q_proj", "k_proj", "v_proj", "o_proj"}) add(p + "self_attn." + name + ".weight", {s.hidden, s.hidden});
+    add(p + "mlp.gate_proj.weight", {s.feed, s.hidden});
+    add(p + "mlp.up_proj.weight", {s.feed, s.hidden});
+    add(p + "mlp.down_proj.weight", {s.hidden, s.feed});
+  }
+  const auto weights = open_sink(directory + "/model.safetensors");
+  SafetensorsWriter writer(*weights, entries);
+  at::manual_seed(1);
+  for (const auto& entry : entries) {
+    const at::Tensor values = entry.shape.size() == 1 ? at::ones(entry.shape) : at::randn(entry.shape) * 0.02;
+    const at::Tensor stored = values.to(dtype == "F32" ? at::kFloat : at::kBFloat16).contiguous();
+    writer.write({static_cast<const std::byte*>(stored.const_data_ptr()), stored.nbytes()});
+  }
+  writer.finish();
+  weights->commit();
+}
+
+// FLOP/s of a square product of `dtype` as LibTorch does it.
+double matrix_rate(at::ScalarType dtype) {
+  const at::Tensor a = at::randn({2048, 2048}).to(dtype), b = at::randn({2048, 2048}).to(dtype);
+  double best = 1e9;
+  at::linear(a, b);
+  for (int i = 0; i < 5; ++i) {
+    const double start = now();
+    at::linear(a, b);
+    best = std::min(best, now() - start);
+  }
+  return 2.0 * 2048 * 2048 * 2048 / best;
+}
+
+// Bytes/s of reading 512 MB of f32 once, all threads, in the plainest loop that is not bound by arithmetic: one product of rows.
+double read_rate() {
+  constexpr std::int64_t kWidth = 4096, kRows = 32768;
+  const at::Tensor data = at::ones({kRows, kWidth}), x = at::ones({kWidth});
+  at::Tensor out = at::empty({kRows});
+  double best = 1e9;
+  for (int i = 0; i < 5; ++i) {
+    const double start = now();
+    at::parallel_for(0, kRows, 64, [&](std::int64_t begin, std::int64_t end) {
+      kernels::row_kernels().matvec_f32(data.const_data_ptr<float>() + begin * kWidth, x.const_data_ptr<float>(), out.mutable_data_ptr<float>() + begin,
+                                        end - begin, kWidth);
+    });
+    best = std::min(best, now() - start);
+  }
+  return static_cast<double>(data.nbytes()) / best;
+}
+
+Adapter random_adapter(const Model& model, std::uint32_t length, std::uint32_t slots, std::int64_t rank) {
+  Adapter adapter = fresh_adapter(model, length, slots);
+  adapter.config.lora_rank = rank;
+  const auto dtype = model.placement().computed;
+  for (std::size_t l = 0; l < adapter.encoder.size(); ++l) {
+    for (const Projection p : {Projection::kQuery, Projection::kValue})
+      adapter.encoder[l][static_cast<std::size_t>(p)] = {(at::randn({rank, model.config().hidden_size}) * 0.02).to(dtype),
+                                                          (at::randn({model.config().hidden_size, rank}) * 0.02).to(dtype), 1.0};
+    for (const Projection p : {Projection::kKey, Projection::kValue})
+      adapter.transfer[l][static_cast<std::size_t>(p)] = {(at::randn({rank, model.config().hidden_size}) * 0.02).to(dtype),
+                                                           (at::randn({model.config().hidden_size, rank}) * 0.02).to(dtype), 1.0};
+  }
+  return adapter;
+}
+
+void print(const Json& line) {
+  std::printf("%s\n", to_json_line(line).c_str());
+  std::fflush(stdout);
+}
+
+void measure(const std::string& directory, at::ScalarType stored, double flops_per_second, double bytes_per_second, int runs) {
+  Placement placement;
+  placement.stored = stored;
+  placement.computed = stored == at::kBFloat16 && !kernels::cpu_has_bf16_products() ? at::kFloat : stored;
+  const Model model(directory, placement, "", at::get_num_threads());
+  const ModelConfig& c = model.config();
+  const char* dtype = stored == at::kFloat ? "f32" : "bf16";
+  constexpr std::int64_t kTokens = 1024, kSlots = 32, kRank = 32;
+  const auto method = make_method(model, random_adapter(model, kTokens, kSlots, kRank));
+  const at::Tensor ids = at::randint(3, c.vocabulary, {1, kTokens}, at::kLong);
+
+  const double compress = median_seconds(runs, [&] { method->transfer(method->encode(ids)); });
+  const double compress_bound = method->segment_flops() / flops_per_second;
+  print({{"what", "compress"}, {"dtype", dtype}, {"tokens_per_second", kTokens / compress}, {"seconds", compress}, {"flops", method->segment_flops()},
+         {"bound_seconds", compress_bound}, {"of_bound", compress_bound / compress}});
+
+  const at::Tensor targets = ids.squeeze(0).roll(-1);
+  const double score = median_seconds(runs, [&] {
+    DecoderContext context(model, kTokens);
+    const at::Tensor x = context.add_tokens(ids).squeeze(0);
+    model.log_probabilities(model.final_norm(x), targets);
+  });
+  const double width = static_cast<double>(c.heads * c.head_size * c.layers), tokens = kTokens;
+  const double score_flops = tokens * (model.layer_flops() + model.logits_flops()) + 2 * width * tokens * tokens;
+  print({{"what", "score"}, {"dtype", dtype}, {"tokens_per_second", tokens / score}, {"seconds", score}, {"flops", score_flops},
+         {"bound_seconds", score_flops / flops_per_second}, {"of_bound", score_flops / flops_per_second / score}});
+
+  DecoderContext context(model, kTokens);
+  context.add_tokens(ids.narrow(1, 0, 32));
+  const at::Tensor one = ids.narrow(1, 0, 1);
+  const double generate = median_seconds(8 * runs, [&] {
+    const at::Tensor x = context.add_tokens(one);
+    model.logits(model.final_norm(x.squeeze(0))).argmax().item<std::int64_t>();
+  });
+  const double bytes = (model.layer_flops() + model.logits_flops()) / 2 * static_cast<double>(c10::elementSize(stored));
+  print({{"what", "generate"}, {"dtype", dtype}, {"tokens_per_second", 1 / generate}, {"seconds", generate}, {"bytes", bytes},
+         {"bound_seconds", bytes / bytes_per_second}, {"of_bound", bytes / bytes_per_second / generate}});
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 3 && argc != 4) {
+    std::fprintf(stderr, "usage: rates DIRECTORY RUNS [cpu]\n  cpu: one thread, processor time instead of wall time\n");
+    return 2;
+  }
+  counts_cpu_time = argc == 4;
+  if (counts_cpu_time) at::set_num_threads(1);
+  mallopt(M_MMAP_MAX, 0);
+  mallopt(M_TRIM_THRESHOLD, -1);
+  const c10::InferenceMode no_gradients;
+  const std::string directory = argv[1];
+  const int runs = std::max(1, std::atoi(argv[2]));
+  const Shape shape;
+  write_model(directory + "/llama-134m-f32", shape, "F32");
+  write_model(directory + "/llama-134m-bf16", shape, "BF16");
+
+  // The matrix rate is taken before and after each model, and the better counts: the bound must not profit from a slow moment.
+  const double read = read_rate();
+  double f32 = matrix_rate(at::kFloat), bf16 = matrix_rate(at::kBFloat16);
+  print({{"what", "machine"}, {"threads", at::get_num_threads()}, {"instruction_set", kernels::instruction_set()},
+         {"bf16_products", kernels::cpu_has_bf16_products()}, {"matrix_f32", f32}, {"matrix_bf16", bf16}, {"read", read}});
+  measure(directory + "/llama-134m-f32", at::kFloat, f32, read, runs);
+  f32 = std::max(f32, matrix_rate(at::kFloat));
+  // Without bf16 products the machine's best way to multiply bf16 matrices is in f32: that is the bound then.
+  measure(directory + "/llama-134m-bf16", at::kBFloat16, std::max(bf16, f32), read, runs);
+  rusage usage;
+  getrusage(RUSAGE_SELF, &usage);
+  print({{"what", "machine_after"}, {"matrix_f32", matrix_rate(at::kFloat)}, {"matrix_bf16", matrix_rate(at::kBFloat16)}, {"read", read_rate()},
+         {"peak_memory", usage.ru_maxrss * 1024}});
+}

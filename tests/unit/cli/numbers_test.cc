@@ -1,0 +1,75 @@
+#include "cli/numbers.h"
+
+#include <catch2/catch.hpp>
+
+#include "base/error.h"
+
+using namespace uio;
+using namespace uio::cli;
+
+namespace {
+
+// Status and whole message of what `action` throws.
+template <typename Action>
+std::string refusal(Action action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    return std::to_string(error.status()) + " " + error.what();
+  }
+  return "taken";
+}
+
+}  // namespace
+
+TEST_CASE("whole numbers are read whole or refused with their range") {
+  CHECK(parse_whole("--n", "0", 0, 10) == 0);
+  CHECK(parse_whole("--n", "10", 0, 10) == 10);
+  CHECK(parse_whole("--n", "18446744073709551615", 0, UINT64_MAX) == UINT64_MAX);
+  for (const char* text : {"", " 1", "1 ", "+1", "-1", "1.0", "1e3", "0x10", "11", "ten", "18446744073709551616"}) {
+    INFO(text);
+    CHECK(refusal([&] { parse_whole("--n", text, 1, 10); }).starts_with("2 bad value of --n: "));
+  }
+  CHECK(refusal([] { parse_whole("--n", "12", 1, 10); }) == "2 bad value of --n: '12': expected a whole number from 1 to 10");
+}
+
+TEST_CASE("real numbers are finite decimals") {
+  CHECK(parse_real("--x", "0.25", 0, 1) == 0.25);
+  CHECK(parse_real("--x", "1e-3", 0, 1) == 1e-3);
+  CHECK(parse_real("--x", "1", 0, 1) == 1);
+  for (const char* text : {"", "nan", "inf", "-inf", "-0.1", "1.1", "0x1p-1", "0,5", ".", "1e", "1 "}) {
+    INFO(text);
+    CHECK(refusal([&] { parse_real("--x", text, 0, 1); }).starts_with("2 bad value of --x: "));
+  }
+  CHECK(refusal([] { parse_real("--x", "2", 0.01, 1); }) == "2 bad value of --x: '2': expected a number from 0.01 to 1");
+}
+
+TEST_CASE("choices are never abbreviated") {
+  CHECK(parse_choice("--c", "auto", "auto|always") == "auto");
+  for (const char* text : {"", "a", "auto|always", "Auto", "never"}) {
+    INFO(text);
+    CHECK(refusal([&] { parse_choice("--c", text, "auto|always"); }).ends_with("expected auto|always"));
+  }
+}
+
+TEST_CASE("lists of choices name each once") {
+  CHECK(parse_choices("--c", "b,a", "a|b|c") == std::vector<std::string>{"b", "a"});
+  for (const char* text : {"", ",", "a,", ",a", "a,,b", "a,a", "a b", "d"}) {
+    INFO(text);
+    CHECK(refusal([&] { parse_choices("--c", text, "a|b|c"); }).starts_with("2 bad value of --c"));
+  }
+}
+
+TEST_CASE("devices") {
+  for (const char* text : {"auto", "cpu", "cuda", "cuda:0", "cuda:17"}) CHECK(parse_device("--device", text) == text);
+  for (const char* text : {"", "gpu", "cuda:", "cuda:x", "cuda:-1", "cuda:1x", "cuda:1234", "CPU", "cpu:0"}) {
+    INFO(text);
+    CHECK(refusal([&] { parse_device("--device", text); }).starts_with("2 bad value of --device"));
+  }
+}
+
+TEST_CASE("split keeps empty parts") {
+  CHECK(split("", '|').empty());
+  CHECK(split("a", '|') == std::vector<std::string>{"a"});
+  CHECK(split("|a||", '|') == std::vector<std::string>{"", "a", "", ""});
+}

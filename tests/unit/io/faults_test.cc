@@ -1,0 +1,139 @@
+// Every system call of lib/io fails once, at every place where it is made.
+#include <cerrno>
+
+#include "io/file.h"
+#include "unit/io/faults.h"
+#include "unit/io/samples.h"
+#include "unit/io/scratch.h"
+
+using namespace uio;
+using namespace uio::test;
+
+namespace {
+
+std::vector<Record> many_records() {
+  std::vector<Record> records;
+  for (std::uint64_t i = 0; i < 40; ++i) {
+    Segment segment = small_segment(i);
+    segment.text = std::string(10'000, 'a');
+    for (std::size_t j = 0; j < segment.text.size(); ++j) segment.text[j] = static_cast<char>(j * j * 31 >> 3);
+    segment.span.byte_end = segment.span.byte_begin + segment.text.size();
+    records.push_back(segment);
+  }
+  return records;
+}
+
+void write_file(const std::string& path, const std::vector<Record>& records) {
+  const auto sink = open_sink(path);
+  RecordWriter writer(*sink, small_provenance());
+  for (const Record& record : records) writer.write(record);
+  writer.finish();
+  sink->commit();
+}
+
+std::vector<Record> read_file(const std::string& path) {
+  const auto source = open_source(path);
+  RecordReader reader(*source);
+  std::vector<Record> records;
+  while (auto record = reader.next()) records.push_back(std::move(*record));
+  return records;
+}
+
+}  // namespace
+
+TEST_CASE("interrupted and short calls change nothing") {
+  const Scratch scratch;
+  const auto records = many_records();
+  for (const char* call : {"open", "read", "write"}) {
+    for (const int error : {EINTR, Faults::kShort}) {
+      if (std::string(call) == "open" && error == Faults::kShort) continue;
+      bool hit = true;
+      for (int nth = 1; hit; ++nth) {
+        const std::string path = scratch.path("a.uio");
+        const Faults faults(call, nth, error);
+        write_file(path, records);
+        CAPTURE(call, error, nth);
+        REQUIRE(same(read_file(path), records));
+        hit = faults.was_hit();
+      }
+    }
+  }
+  CHECK(scratch.count() == 1);
+}
+
+TEST_CASE("a failing write leaves the old file and nothing else") {
+  const auto records = many_records();
+  for (const char* call : {"write", "fsync", "rename", "linkat", "close", "fchmod", "fstat", "duplicate"}) {
+    for (const int error : {ENOSPC, EIO}) {
+      bool hit = true;
+      for (int nth = 1; hit; ++nth) {
+        const Scratch scratch;
+        scratch.write("a.uio", "old");
+        CAPTURE(call, error, nth);
+        int status = 0;
+        {
+          const Faults faults(call, nth, error);
+          status = status_of([&] { write_file(scratch.path("a.uio"), records); });
+          hit = faults.was_hit();
+        }
+        CHECK(scratch.count() == 1);
+        if (status == 0) {
+          // Nothing is lost when the folder, which was only synced, cannot be closed.
+          CHECK((!hit || (std::string(call) == "close" && nth == 2)));
+          CHECK(same(read_file(scratch.path("a.uio")), records));
+        } else {
+          CHECK(status == 5);
+          // After the rename only the folder's fsync is left, and the new file is whole.
+          const std::string content = scratch.read("a.uio");
+          const bool is_synced_late = std::string(call) == "fsync" || std::string(call) == "close";
+          CHECK((content == "old" || (is_synced_late && same(read_file(scratch.path("a.uio")), records))));
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("a failing open falls back to a named temporary or is reported, nothing stays") {
+  const Scratch scratch;
+  bool hit = true;
+  for (int nth = 1; hit; ++nth) {
+    int status = 0;
+    {
+      const Faults faults("open", nth, EIO);
+      status = status_of([&] { write_file(scratch.path("a.uio"), {small_segment()}); });
+      hit = faults.was_hit();
+    }
+    // The first may fail for want of O_TMPFILE; the second is the folder's, for its fsync.
+    CHECK(status == (nth == 2 ? 5 : 0));
+    CHECK(scratch.count() == 1);
+    CHECK(same(read_file(scratch.path("a.uio")), {small_segment()}));
+  }
+}
+
+TEST_CASE("a failing read is status 5, never a shorter stream") {
+  const Scratch scratch;
+  write_file(scratch.path("a.uio"), many_records());
+  for (const char* call : {"open", "read", "fstat"}) {
+    bool hit = true;
+    for (int nth = 1; hit; ++nth) {
+      const Faults faults(call, nth, EIO);
+      const int status = status_of([&] { read_file(scratch.path("a.uio")); });
+      hit = faults.was_hit();
+      CAPTURE(call, nth);
+      CHECK(status == (hit ? 5 : 0));
+    }
+  }
+  const Faults faults("open", 1, EMFILE);
+  CHECK(message_of([&] { read_file(scratch.path("a.uio")); }).ends_with("a.uio': too many open files"));
+}
+
+TEST_CASE("a failing map is status 5") {
+  const Scratch scratch;
+  scratch.write("a", "content");
+  for (const char* call : {"open", "fstat", "mmap"}) {
+    const Faults faults(call, 1, ENOMEM);
+    CHECK(status_of([&] { MappedFile file(scratch.path("a")); }) == 5);
+  }
+  const Faults faults("open", 1, EINTR);
+  CHECK(MappedFile(scratch.path("a")).bytes().size() == 7);
+}
