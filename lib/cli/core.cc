@@ -25,8 +25,8 @@ const CoreApi& open_core() {
   mallopt(M_MMAP_MAX, 0);
   mallopt(M_TRIM_THRESHOLD, -1);
 
-  // Products whose last bits depend neither on the threads nor on how many rows are multiplied at once, so that the same segment gives
-  // the same bytes in any batch. MKL reads this when it first multiplies.
+  // Products whose last bits depend neither on the threads nor on how many rows are multiplied at once, so that the same
+  // segment gives the same bytes in any batch. MKL reads this when it first multiplies.
   setenv("MKL_CBWR", __builtin_cpu_supports("avx512f") ? "AVX512,STRICT" : "AVX2,STRICT", /*overwrite=*/0);
 
   const std::string here = program_directory();

@@ -4,7 +4,6 @@
 #include <ATen/Parallel.h>
 
 #include <charconv>
-#include <thread>
 
 #include "base/error.h"
 #include "kernels/policy.h"
@@ -45,8 +44,7 @@ at::ScalarType checkpoint_dtype(const std::string& directory) {
 }  // namespace
 
 Placement choose_placement(const ModelChoice& choice, Host& host) {
-  const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
-  at::set_num_threads(choice.threads > 0 ? choice.threads : static_cast<int>(cores));
+  if (choice.threads > 0) at::set_num_threads(choice.threads);  // otherwise LibTorch's own choice: the cores, or OMP_NUM_THREADS
 
   Placement placement;
   placement.device = choose_device(choice.device, host);

@@ -25,6 +25,21 @@ DocumentOptions document_options(const ScoreJob& job) {
   return options;
 }
 
+// Reading a document is no success yet: one whose every context is refused leaves the run with that failure's status.
+class ReadingHost : public Host {
+ public:
+  explicit ReadingHost(Host& host) : host_(host) {}
+  void note(const std::string& line) override { host_.note(line); }
+  void warn(const std::string& line) override { host_.warn(line); }
+  void fail(const Error& error) override { host_.fail(error); }
+  void succeed() override {}
+  void progress(std::uint64_t done, std::uint64_t total, const char* unit) override { host_.progress(done, total, unit); }
+  double seconds() override { return host_.seconds(); }
+
+ private:
+  Host& host_;
+};
+
 class Perplexity {
  public:
   Perplexity(const ScoreJob& job, JobIo& io, const Ready& ready) : job_(job), io_(io), ready_(ready) {
@@ -36,7 +51,8 @@ class Perplexity {
   }
 
   void run() {
-    RecordSource source(io_.inputs, *ready_.tokenizer, static_cast<std::uint32_t>(length_), document_options(job_), io_.host);
+    ReadingHost reading(*io_.host);
+    RecordSource source(io_.inputs, *ready_.tokenizer, static_cast<std::uint32_t>(length_), document_options(job_), &reading);
     DocumentGatherer documents(source);
     while (const auto document = documents.next()) score_document(*document);
     for (const ContextEntry* context : contexts_) {

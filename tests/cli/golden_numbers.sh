@@ -47,14 +47,15 @@ tensors_of() {
   tail -c +9 "$1" | head -c "$header" >header.json
   dtype=$(jq -r '[del(.__metadata__)[].dtype] | unique | join(",")' header.json)
   case $dtype in F32) dtype=4 ;; F64) dtype=8 ;; *) fail "tensors of $dtype" ;; esac
-  od -An -v -tf$dtype -w$((dtype * 8)) -j $((8 + header)) "$1" | jq -s --argjson size $dtype --slurpfile header header.json '
+  od -An -v "-tf$dtype" "-w$((dtype * 8))" -j $((8 + header)) "$1" | jq -s --argjson size "$dtype" --slurpfile header header.json '
     . as $data | $header[0] | del(.__metadata__)
     | map_values({shape, values: $data[(.data_offsets[0] / $size):(.data_offsets[1] / $size)]})'
 }
 
 # Largest difference between the exported memories of two blobs.
 difference_of_blobs() {
-  uio-inspect --export first.tensors "$1" && uio-inspect --export second.tensors "$2" || fail 'cannot export'
+  uio-inspect --export first.tensors "$1" || fail "cannot export $1"
+  uio-inspect --export second.tensors "$2" || fail "cannot export $2"
   tensors_of first.tensors >first.json
   tensors_of second.tensors >second.json
   jq -rn --slurpfile a first.json --slurpfile b second.json '

@@ -2,6 +2,7 @@
 // mutator that repairs checksums; without, stream_fuzz_driver.cc calls it.
 #include "fuzz/stream_fuzz.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <stdexcept>
 #include <vector>
