@@ -85,7 +85,9 @@ struct CoreApi {
   // One line per component ("LibTorch 2.11.0", …), for --version -v.
   std::vector<std::string> (*versions)();
 };
-inline constexpr int kCoreApiVersion = 1;
+// The sizes are part of the version: programs and core built from different versions of this page must not meet.
+inline constexpr int kCoreApiVersion =
+    1 << 16 | static_cast<int>((sizeof(CompressJob) * 3 + sizeof(DecodeJob) * 5 + sizeof(ScoreJob) * 7 + sizeof(JobIo) * 11) & 0xffff);
 
 }  // namespace uio
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <cstdio>
+#include <filesystem>
 #include <limits>
 #include <set>
 #include <string_view>
@@ -103,6 +104,17 @@ class Reader {
   std::string subject_;
   std::set<std::string> seen_;
 };
+
+// eos_token_id: one id or a list.
+std::vector<std::int32_t> token_ids(const Json& value, const std::string& subject) {
+  std::vector<std::int32_t> ids;
+  for (const Json& id : value.is_array() ? value : Json::array({value})) {
+    if (!id.is_number_integer() || id.get<double>() < -1 || id.get<double>() > (1 << 24))
+      throw Error(ErrorKind::kData, "bad configuration", subject, "key 'eos_token_id' is " + value.dump().substr(0, 80) + ", expected a token id or a list of them");
+    ids.push_back(id.get<std::int32_t>());
+  }
+  return ids;
+}
 
 RopeConfig parse_rope(Reader& config, const std::string& subject, double positions) {
   RopeConfig rope;
@@ -249,20 +261,24 @@ ModelConfig parse_model_config(const Json& json, const std::string& subject) {
   parse_sliding(config, out);
 
   out.bos = static_cast<std::int32_t>(config.integer("bos_token_id", -1, kMost, -1));
-  if (config.has("eos_token_id")) {
-    const Json& eos = config.at("eos_token_id");
-    for (const Json& id : eos.is_array() ? eos : Json::array({eos})) {
-      if (!id.is_number_integer()) config.wrong("eos_token_id", "an integer or a list of integers");
-      out.eos.push_back(id.get<std::int32_t>());
-    }
-  }
+  if (config.has("eos_token_id")) out.eos = token_ids(config.at("eos_token_id"), subject);
   config.refuse_unknown(std::set<std::string_view>(std::begin(kIgnored), std::end(kIgnored)));
   return out;
 }
 
 ModelConfig read_model_config(const std::string& directory) {
-  const std::string path = directory + "/config.json";
-  return parse_model_config(read_json(path), path);
+  const std::string path = directory + "/config.json", generation = directory + "/generation_config.json";
+  ModelConfig config = parse_model_config(read_json(path), path);
+  // Chat models name further ids that end a turn only here; of the rest of this file nothing concerns us.
+  std::error_code ignored;
+  if (std::filesystem::exists(generation, ignored)) {
+    const Json json = read_json(generation);
+    if (json.is_object() && json.contains("eos_token_id") && !json.at("eos_token_id").is_null()) {
+      for (const std::int32_t id : token_ids(json.at("eos_token_id"), generation))
+        if (std::find(config.eos.begin(), config.eos.end(), id) == config.eos.end()) config.eos.push_back(id);
+    }
+  }
+  return config;
 }
 
 std::string canonical(const ModelConfig& c) {

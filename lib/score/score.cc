@@ -20,6 +20,7 @@ namespace {
 
 DocumentOptions document_options(const ScoreJob& job) {
   DocumentOptions options;
+  options.accept_empty = true;
   options.unit = job.jsonl ? DocumentUnit::kJsonLine : job.lines ? DocumentUnit::kLine : DocumentUnit::kFile;
   options.replace_invalid = job.replace_invalid;
   return options;

@@ -14,6 +14,7 @@ enum class DocumentUnit { kFile, kLine, kJsonLine };
 
 struct DocumentOptions {
   DocumentUnit unit = DocumentUnit::kFile;
+  bool accept_empty = false;     // an input without any byte is an empty document, not a pipe whose writer failed
   bool replace_invalid = false;  // invalid UTF-8 becomes U+FFFD instead of an error
 };
 

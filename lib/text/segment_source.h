@@ -26,7 +26,7 @@ class RecordSource {
 
   // The next record, or nothing after the last input. Throws Error{kMismatch} for a segment or memory of another tokenizer,
   // or a segment of another length; Error{kData} for damaged streams, invalid text, and an input without any byte: that is no
-  // document but a pipe whose writer failed.
+  // document but a pipe whose writer failed (unless options.accept_empty).
   std::optional<Record> next();
   // Of the stream that the last record came from; empty for text.
   const Provenance& provenance() const;

@@ -299,6 +299,7 @@ test_links_no_torch() {
   local program
   for program in $UIO_PROGRAMS; do
     ldd "$UIO_BIN/$program" >libraries || fail "$program: ldd"
-    ! grep -Eq 'torch|c10|cuda|mkl|gomp' libraries || fail "$program links $(grep -E 'torch|c10|cuda|mkl|gomp' libraries)"
+    # Names only: the addresses behind them hold any letters.
+    ! awk '{ print $1 }' libraries | grep -E 'torch|c10|cuda|mkl|gomp' || fail "$program links LibTorch"
   done
 }

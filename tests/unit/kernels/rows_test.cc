@@ -1,0 +1,265 @@
+// The row kernels of every build that this CPU runs, against arithmetic in double and against the generic build.
+#include "kernels/rows.h"
+
+#include <ATen/ATen.h>
+
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <limits>
+#include <random>
+#include <vector>
+
+#include "kernels/policy.h"
+
+namespace uio::kernels {
+namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+constexpr std::int64_t kSizes[] = {1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 130, 257, 1100};
+
+std::vector<const RowKernels*> builds() {
+  std::vector<const RowKernels*> found = {&generic_row_kernels()};
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c"))
+    found.push_back(avx2_row_kernels());
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+      __builtin_cpu_supports("avx512dq"))
+    found.push_back(avx512_row_kernels());
+  return found;
+}
+
+std::vector<float> numbers(std::int64_t n, int seed, float scale = 1) {
+  std::mt19937 random(static_cast<unsigned>(seed));
+  std::normal_distribution<float> normal(0, scale);
+  std::vector<float> values(static_cast<std::size_t>(n));
+  for (float& value : values) value = normal(random);
+  return values;
+}
+
+// LibTorch's own conversions are the truth about rounding.
+std::vector<std::uint16_t> narrow(const std::vector<float>& values) {
+  std::vector<std::uint16_t> bits;
+  for (const float value : values) bits.push_back(at::BFloat16(value).x);
+  return bits;
+}
+float widen(std::uint16_t bits) { return at::BFloat16(bits, at::BFloat16::from_bits()); }
+std::vector<float> widen(const std::vector<std::uint16_t>& bits) {
+  std::vector<float> values;
+  for (const std::uint16_t one : bits) values.push_back(widen(one));
+  return values;
+}
+
+// Half a step of bfloat16 at `value`, and a little for the f32 arithmetic before the rounding.
+double step(double value) { return std::abs(value) * 0x1p-8 * 0.51 + 1e-30; }
+
+TEST_CASE("the build in use is one that this CPU runs") {
+  bool is_known = false;
+  for (const RowKernels* build : builds()) {
+    REQUIRE(build != nullptr);
+    is_known = is_known || build == &row_kernels();
+  }
+  CHECK(is_known);
+  CHECK(&row_kernels() == builds().back());
+  CHECK(std::string(instruction_set()) == builds().back()->instruction_set);
+}
+
+TEST_CASE("rms_norm of a row") {
+  for (const RowKernels* build : builds()) {
+    for (const std::int64_t n : kSizes) {
+      INFO(build->instruction_set << ", " << n);
+      const std::vector<float> x = numbers(n, 1, 3), weight = numbers(n, 2);
+      double square = 0;
+      for (const float value : x) square += static_cast<double>(value) * value;
+      const double scale = 1 / std::sqrt(square / static_cast<double>(n) + 1e-5);
+      std::vector<float> wide(x.size(), NAN);
+      std::vector<std::uint16_t> bits(x.size());
+      build->rms_norm_f32(x.data(), weight.data(), wide.data(), n, 1e-5);
+      build->rms_norm_bf16(x.data(), weight.data(), bits.data(), n, 1e-5);
+      for (std::size_t i = 0; i < x.size(); ++i) {
+        const double expected = x[i] * scale * weight[i];
+        CHECK(wide[i] == Approx(expected).epsilon(1e-6));
+        CHECK(std::abs(widen(bits[i]) - expected) <= step(expected));
+      }
+    }
+  }
+}
+
+TEST_CASE("rms_norm of zeros stays finite") {
+  const std::vector<float> zeros(40), ones(40, 1);
+  for (const RowKernels* build : builds()) {
+    std::vector<float> out(40, NAN);
+    build->rms_norm_f32(zeros.data(), ones.data(), out.data(), 40, 1e-6);
+    CHECK(out == zeros);
+  }
+}
+
+TEST_CASE("swiglu of a row") {
+  for (const RowKernels* build : builds()) {
+    for (const std::int64_t n : kSizes) {
+      INFO(build->instruction_set << ", " << n);
+      std::vector<float> gate = numbers(n, 3, 4), up = numbers(n, 4);
+      gate[0] = -120;  // beyond what e^x holds in f32
+      if (n > 8) gate[8] = 120;
+      const std::vector<float> before = gate;
+      std::vector<std::uint16_t> narrow_gate = narrow(gate);
+      const std::vector<std::uint16_t> narrow_up = narrow(up);
+      const std::vector<float> rounded = widen(narrow_gate), rounded_up = widen(narrow_up);
+      build->swiglu_f32(gate.data(), up.data(), n);
+      build->swiglu_bf16(narrow_gate.data(), narrow_up.data(), n);
+      for (std::size_t i = 0; i < gate.size(); ++i) {
+        const auto exact = [](double g, double u) { return g / (1 + std::exp(-g)) * u; };
+        CHECK(gate[i] == Approx(exact(before[i], up[i])).epsilon(1e-6).margin(1e-30));
+        const double expected = exact(rounded[i], rounded_up[i]);
+        CHECK(std::abs(widen(narrow_gate[i]) - expected) <= step(expected) + 1e-30);
+      }
+    }
+  }
+}
+
+TEST_CASE("rotary of a row") {
+  for (const RowKernels* build : builds()) {
+    for (const std::int64_t half : {1, 3, 4, 8, 11, 16, 20, 32, 50, 64}) {
+      INFO(build->instruction_set << ", " << half);
+      const std::vector<float> x = numbers(2 * half, 5);
+      std::vector<float> cosine, sine;
+      for (std::int64_t j = 0; j < half; ++j) {
+        cosine.push_back(static_cast<float>(std::cos(0.3 * static_cast<double>(j))));
+        sine.push_back(static_cast<float>(std::sin(0.3 * static_cast<double>(j))));
+      }
+      const std::vector<std::uint16_t> bits = narrow(x);
+      const std::vector<float> rounded = widen(bits);
+      std::vector<float> out(x.size(), NAN);
+      std::vector<std::uint16_t> narrow_out(x.size());
+      build->rotary_f32(x.data(), cosine.data(), sine.data(), out.data(), half);
+      build->rotary_bf16(bits.data(), cosine.data(), sine.data(), narrow_out.data(), half);
+      for (std::size_t j = 0; j < static_cast<std::size_t>(half); ++j) {
+        const auto pair = [&](const std::vector<float>& from) {
+          const double a = from[j], b = from[j + static_cast<std::size_t>(half)], c = cosine[j], s = sine[j];
+          return std::pair(a * c - b * s, b * c + a * s);
+        };
+        const auto [first, second] = pair(x);
+        CHECK(out[j] == Approx(first).margin(1e-6));
+        CHECK(out[j + static_cast<std::size_t>(half)] == Approx(second).margin(1e-6));
+        const auto [low, high] = pair(rounded);
+        CHECK(std::abs(widen(narrow_out[j]) - low) <= step(low) + 1e-7);
+        CHECK(std::abs(widen(narrow_out[j + static_cast<std::size_t>(half)]) - high) <= step(high) + 1e-7);
+      }
+    }
+  }
+}
+
+TEST_CASE("all 65536 bfloat16 and half values widen exactly") {
+  std::vector<std::uint16_t> every(65536);
+  for (std::size_t i = 0; i < every.size(); ++i) every[i] = static_cast<std::uint16_t>(i);
+  for (const RowKernels* build : builds()) {
+    INFO(build->instruction_set);
+    std::vector<float> bf16(every.size()), f16(every.size());
+    // Lengths that end in the scalar rest, too.
+    build->widen_bf16(every.data(), bf16.data(), 65536 - 3);
+    build->widen_f16(every.data(), f16.data(), 65536 - 3);
+    build->widen_bf16(every.data() + 65533, bf16.data() + 65533, 3);
+    build->widen_f16(every.data() + 65533, f16.data() + 65533, 3);
+    std::size_t wrong = 0;
+    for (std::size_t i = 0; i < every.size(); ++i) {
+      const float a = widen(every[i]), b = at::Half(every[i], at::Half::from_bits());
+      wrong += !(bf16[i] == a || (std::isnan(bf16[i]) && std::isnan(a)));
+      wrong += !(f16[i] == b || (std::isnan(f16[i]) && std::isnan(b)));
+      wrong += std::signbit(bf16[i]) != std::signbit(a) || std::signbit(f16[i]) != std::signbit(b);
+    }
+    CHECK(wrong == 0);
+  }
+}
+
+TEST_CASE("narrowing rounds to nearest, ties to even, and keeps NaN and infinity") {
+  // x · 1 + 0 · 0 through the rotary kernel narrows x.
+  std::vector<float> odd = {1.00390625f, 1.01171875f, -1.00390625f, 3.3895314e38f, 3.4e38f, kInfinity, -kInfinity, 1e-40f, 0.0f, -0.0f};
+  for (int seed = 0; odd.size() < 64; ++seed) odd.push_back(numbers(1, seed, 1e3f)[0]);
+  const std::vector<float> ones(odd.size(), 1), zeros(odd.size());
+  for (const RowKernels* build : builds()) {
+    INFO(build->instruction_set);
+    std::vector<std::uint16_t> out(odd.size());
+    // weight 1 and a row whose root mean square is 1 would round as well; a norm over one component does it component-wise.
+    for (std::size_t i = 0; i < odd.size(); ++i) {
+      std::vector<std::uint16_t> gate = narrow({40}), up = narrow({odd[i]});
+      build->swiglu_bf16(gate.data(), up.data(), 1);  // silu(40) = 40: exact in f32, so the product only is rounded
+      CHECK(gate[0] == at::BFloat16(40 * widen(up[0])).x);
+    }
+    std::vector<std::uint16_t> gate = narrow(std::vector<float>(32, NAN)), up = narrow(std::vector<float>(32, 1));
+    build->swiglu_bf16(gate.data(), up.data(), 32);
+    for (const std::uint16_t bits : gate) CHECK(std::isnan(widen(bits)));
+  }
+}
+
+TEST_CASE("matrix times vector") {
+  for (const RowKernels* build : builds()) {
+    for (const std::int64_t n : kSizes) {
+      INFO(build->instruction_set << ", " << n);
+      constexpr std::int64_t kOuts = 5;
+      const std::vector<float> x = numbers(n, 6), w = numbers(n * kOuts, 7);
+      const std::vector<std::uint16_t> bf16 = narrow(w);
+      std::vector<std::uint16_t> f16;
+      for (const float value : w) f16.push_back(at::Half(value).x);
+      float wide[kOuts], from_bf16[kOuts], from_f16[kOuts];
+      build->matvec_f32(w.data(), x.data(), wide, kOuts, n);
+      build->matvec_bf16(bf16.data(), x.data(), from_bf16, kOuts, n);
+      build->matvec_f16(f16.data(), x.data(), from_f16, kOuts, n);
+      for (std::int64_t o = 0; o < kOuts; ++o) {
+        double exact = 0, exact_bf16 = 0, exact_f16 = 0, size = 0;
+        for (std::int64_t i = 0; i < n; ++i) {
+          const auto at = static_cast<std::size_t>(o * n + i);
+          const double factor = x[static_cast<std::size_t>(i)];
+          exact += w[at] * factor, exact_bf16 += widen(bf16[at]) * factor;
+          exact_f16 += static_cast<float>(at::Half(f16[at], at::Half::from_bits())) * factor;
+          size += std::abs(w[at] * factor);
+        }
+        CHECK(std::abs(wide[o] - exact) <= size * 1e-6);
+        CHECK(std::abs(from_bf16[o] - exact_bf16) <= size * 1e-6);
+        CHECK(std::abs(from_f16[o] - exact_f16) <= size * 1e-6);
+      }
+    }
+  }
+}
+
+TEST_CASE("log-sum-exp of a row") {
+  for (const RowKernels* build : builds()) {
+    for (const std::int64_t n : kSizes) {
+      for (const float shift : {0.0f, 300.0f, -300.0f}) {
+        INFO(build->instruction_set << ", " << n << ", " << shift);
+        std::vector<float> x = numbers(n, 8, 5);
+        for (float& value : x) value += shift;
+        double exact = 0;
+        for (const float value : x) exact += std::exp(static_cast<double>(value) - shift);
+        CHECK(build->log_sum_exp(x.data(), n) == Approx(std::log(exact) + shift).epsilon(3e-7).margin(1e-6));
+      }
+    }
+    // Many equal terms: none is lost to the sum before it.
+    const std::vector<float> flat(100003, 0);
+    CHECK(build->log_sum_exp(flat.data(), 100003) == Approx(std::log(100003.0)).epsilon(1e-6));
+  }
+}
+
+TEST_CASE("log-sum-exp of infinities") {
+  for (const RowKernels* build : builds()) {
+    INFO(build->instruction_set);
+    for (const std::size_t n : {1u, 5u, 16u, 40u}) {
+      for (std::size_t at = 0; at < n; ++at) {
+        std::vector<float> row(n, -kInfinity);
+        CHECK(build->log_sum_exp(row.data(), static_cast<std::int64_t>(n)) == -kInfinity);
+        row[at] = 2.5f;
+        CHECK(build->log_sum_exp(row.data(), static_cast<std::int64_t>(n)) == Approx(2.5));
+        row.assign(n, 1.0f);
+        row[at] = kInfinity;
+        CHECK(build->log_sum_exp(row.data(), static_cast<std::int64_t>(n)) == kInfinity);
+        row[at] = NAN;
+        CHECK(std::isnan(build->log_sum_exp(row.data(), static_cast<std::int64_t>(n))));
+        if (n > 1) {
+          row.assign(n, -kInfinity);
+          row[at] = kInfinity;
+          CHECK(build->log_sum_exp(row.data(), static_cast<std::int64_t>(n)) == kInfinity);
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace uio::kernels
