@@ -1,5 +1,7 @@
-// Ladder: (1) reference: all scores of all parts side by side, one softmax. (2) shipped on the CPU for f32 and bf16: LibTorch's blocked
-// flash attention on each part where it lies, merged by log-sum-exp; no [T, S] matrix, no joined keys.
+// Ladder: (1) reference: all scores of all parts side by side, one softmax. (2) shipped on the CPU for bf16: LibTorch's blocked flash
+// attention on each part where it lies, merged by log-sum-exp; no [T, S] matrix, no joined keys. (3) shipped on the CPU for f32: one
+// running softmax over blocks of keys of all parts (attention_blocks.cc); blocks that no query of a block sees are skipped, where (2)
+// computes them: 46 GFLOP/s of useful work in (2) for 1024 causal tokens on a core whose products run at 92.
 #include "kernels/attention.h"
 
 #include <ATen/ATen.h>
@@ -8,6 +10,7 @@
 #include <limits>
 #include <vector>
 
+#include "kernels/attention_blocks.h"
 #include "kernels/policy.h"
 
 namespace uio::kernels {
@@ -72,6 +75,7 @@ at::Tensor attention(std::span<const AttentionPart> parts, double scale) {
   const bool has_flash = first.device().is_cpu() && (first.scalar_type() == at::kFloat || first.scalar_type() == at::kBFloat16);
   if (is_reference_forced() || !has_flash || first.requires_grad()) return attention_reference(parts, scale);
 
+  if (first.scalar_type() == at::kFloat) return attention_blocks(parts, scale);
   Partial total = flash(parts.front(), scale);
   for (const AttentionPart& part : parts.subspan(1)) {
     const Partial next = flash(part, scale);

@@ -16,9 +16,15 @@ constexpr std::int64_t kFewRows = 4;  // up to here the read of the weights is t
 
 at::Tensor few_rows(const at::Tensor& x, const at::Tensor& weight) {
   const std::int64_t rows = x.size(0), in = x.size(1), out = weight.size(0);
-  const at::Tensor wide = x.to(at::kFloat).contiguous();
+  at::Tensor wide = x.to(at::kFloat).contiguous();
   at::Tensor y = at::empty({rows, out}, wide.options());
   const RowKernels& kernel = row_kernels();
+  if (weight.scalar_type() == at::kBFloat16) {
+    const at::Tensor paired = at::empty_like(wide);
+    for (std::int64_t row = 0; row < rows; ++row)
+      kernel.pair_up(wide.const_data_ptr<float>() + row * in, paired.mutable_data_ptr<float>() + row * in, in);
+    wide = paired;
+  }
   const float* from = wide.const_data_ptr<float>();
   float* to = y.mutable_data_ptr<float>();
   const void* weights = weight.const_data_ptr();

@@ -20,8 +20,15 @@ struct RowKernels {
   void (*widen_f16)(const std::uint16_t* x, float* out, std::int64_t n);
   // out[o] = Σ_i w[o, i]·x[i] for o in [0, outs): weights [outs, n] read once.
   void (*matvec_f32)(const float* w, const float* x, float* out, std::int64_t outs, std::int64_t n);
-  void (*matvec_bf16)(const std::uint16_t* w, const float* x, float* out, std::int64_t outs, std::int64_t n);
+  // For bf16 weights x comes in the order of `pair_up`: two weights are widened by one shift and one mask, without a shuffle.
+  void (*matvec_bf16)(const std::uint16_t* w, const float* paired_x, float* out, std::int64_t outs, std::int64_t n);
+  // Within each block of 2·lanes values those at even places first, then those at odd ones; what is left over stays in order.
+  void (*pair_up)(const float* x, float* out, std::int64_t n);
   void (*matvec_f16)(const std::uint16_t* w, const float* x, float* out, std::int64_t outs, std::int64_t n);
+  float (*row_max)(const float* x, std::int64_t n);  // -inf for no values
+  // x = exp(x − shift), exactly 0 for −inf; returns their sum.
+  float (*exp_shifted)(float* x, std::int64_t n, float shift);
+  void (*scale)(float* x, std::int64_t n, float factor);
   // log Σ exp(x): the normaliser of one row of logits.
   float (*log_sum_exp)(const float* x, std::int64_t n);
 };

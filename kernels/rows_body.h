@@ -75,9 +75,9 @@ inline float sum(Floats value) {
 }
 
 // e^x to 2 ulp: x = n·ln 2 + r, |r| ≤ ln 2 / 2, a polynomial in r, then n into the exponent.
-inline Floats exp_of(Floats x) {
+inline Floats exp_of(Floats given) {
   const Floats low = all(-87.3f), high = all(88.7f);
-  x = x < low ? low : x;
+  Floats x = given < low ? low : given;
   x = x > high ? high : x;
   const Floats magic = all(12582912.0f);  // 1.5 · 2^23: adding it rounds to an integer
   const Floats n = (x * 1.44269504f + magic) - magic;
@@ -90,7 +90,8 @@ inline Floats exp_of(Floats x) {
   p = p * r + 5.0000001201e-1f;
   p = p * r * r + r + 1.0f;
   const Ints exponent = (__builtin_convertvector(n, Ints) + 127) << 23;
-  return p * (Floats)exponent;
+  // Below the smallest normal number the result is 0: what is masked by −inf must weigh nothing.
+  return given < low ? Floats{} : p * (Floats)exponent;
 }
 inline float exp_one(float x) { return exp_of(all(x))[0]; }
 inline Floats silu(Floats x) { return x / (1.0f + exp_of(-x)); }
@@ -200,14 +201,42 @@ inline float same(float x) { return x; }
 void matvec_f32(const float* w, const float* x, float* out, std::int64_t outs, std::int64_t n) {
   matvec<float, load, same>(w, x, out, outs, n);
 }
-void matvec_bf16(const std::uint16_t* w, const float* x, float* out, std::int64_t outs, std::int64_t n) {
-  matvec<std::uint16_t, load_bf16, widen_bf16_one>(w, x, out, outs, n);
+void pair_up(const float* x, float* out, std::int64_t n) {
+  std::int64_t i = 0;
+  for (; i + 2 * kLanes <= n; i += 2 * kLanes) {
+    for (int lane = 0; lane < kLanes; ++lane) {
+      out[i + lane] = x[i + 2 * lane];
+      out[i + kLanes + lane] = x[i + 2 * lane + 1];
+    }
+  }
+  for (; i < n; ++i) out[i] = x[i];
 }
+
+void matvec_bf16(const std::uint16_t* w, const float* x, float* out, std::int64_t outs, std::int64_t n) {
+  for (std::int64_t o = 0; o < outs; ++o, w += n) {
+    Floats a = {}, b = {}, c = {}, d = {};
+    std::int64_t i = 0;
+    const auto pairs = [&](std::int64_t at, Floats& even, Floats& odd) {
+      const Words two = *reinterpret_cast<const Words*>(w + at);
+      even += (Floats)(two << 16) * load(x + at);
+      odd += (Floats)(two & 0xffff0000u) * load(x + at + kLanes);
+    };
+    for (; i + 4 * kLanes <= n; i += 4 * kLanes) {
+      pairs(i, a, b);
+      pairs(i + 2 * kLanes, c, d);
+    }
+    for (; i + 2 * kLanes <= n; i += 2 * kLanes) pairs(i, a, b);
+    float total = sum((a + b) + (c + d));
+    for (; i < n; ++i) total += widen_bf16_one(w[i]) * x[i];
+    out[o] = total;
+  }
+}
+
 void matvec_f16(const std::uint16_t* w, const float* x, float* out, std::int64_t outs, std::int64_t n) {
   matvec<std::uint16_t, load_f16, widen_f16_one>(w, x, out, outs, n);
 }
 
-float log_sum_exp(const float* x, std::int64_t n) {
+float row_max(const float* x, std::int64_t n) {
   float highest = -__builtin_inff();
   Floats most = all(highest);
   std::int64_t i = 0;
@@ -217,6 +246,31 @@ float log_sum_exp(const float* x, std::int64_t n) {
   }
   for (int lane = 0; lane < kLanes; ++lane) highest = most[lane] > highest ? most[lane] : highest;
   for (; i < n; ++i) highest = x[i] > highest ? x[i] : highest;
+  return highest;
+}
+
+float exp_shifted(float* x, std::int64_t n, float shift) {
+  Floats total = {};
+  std::int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    const Floats e = exp_of(load(x + i) - shift);
+    store(x + i, e);
+    total += e;
+  }
+  float rest = sum(total);
+  for (; i < n; ++i) rest += x[i] = exp_one(x[i] - shift);
+  return rest;
+}
+
+void scale(float* x, std::int64_t n, float factor) {
+  std::int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) store(x + i, load(x + i) * factor);
+  for (; i < n; ++i) x[i] *= factor;
+}
+
+float log_sum_exp(const float* x, std::int64_t n) {
+  const float highest = row_max(x, n);
+  std::int64_t i = 0;
   if (!(highest > -__builtin_inff()) || highest == __builtin_inff()) {  // nothing finite, or NaN beside it: let the sum say so
     float total = 0;
     for (i = 0; i < n; ++i) total += x[i];
@@ -234,7 +288,7 @@ float log_sum_exp(const float* x, std::int64_t n) {
 }
 
 constexpr RowKernels kKernels = {UIO_ROWS_NAME, rms_norm_f32, rms_norm_bf16, swiglu_f32,  swiglu_bf16, rotary_f32, rotary_bf16,
-                                 widen_bf16,    widen_f16,    matvec_f32,    matvec_bf16, matvec_f16,  log_sum_exp};
+                                 widen_bf16,    widen_f16,    matvec_f32,    matvec_bf16, pair_up,     matvec_f16,  row_max, exp_shifted, scale, log_sum_exp};
 
 }  // namespace
 }  // namespace uio::kernels

@@ -86,7 +86,7 @@ struct RecordSource::State {
 
   void open(std::span<const std::byte> first) {
     if (first.empty() && !options.accept_empty) throw Error(ErrorKind::kData, "empty input", name, "neither text nor a stream");
-    if (first.size() < kMarkBytes && could_start_frame(first))
+    if (!first.empty() && first.size() < kMarkBytes && could_start_frame(first))
       throw Error(ErrorKind::kData, "cut stream", name, "it ends within its first frame");
     if (looks_like_stream(first)) {
       reader = std::make_unique<RecordReader>(*source);

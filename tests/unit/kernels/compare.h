@@ -21,10 +21,14 @@ inline double mean_square_error(const at::Tensor& found, const at::Tensor& expec
 // Stated tolerances of the kernels, as that error: rounding of the result, and for f32 of the sums.
 inline double tolerance(at::ScalarType dtype) {
   switch (dtype) {
-    case at::kDouble: return 1e-28;
-    case at::kFloat: return 1e-12;
-    case at::kHalf: return 1e-6;
-    default: return 3e-5;  // bfloat16: 2^-9 relative, twice
+    case at::kDouble:
+      return 1e-28;
+    case at::kFloat:
+      return 1e-12;
+    case at::kHalf:
+      return 1e-6;
+    default:
+      return 3e-5;  // bfloat16: 2^-9 relative, twice
   }
 }
 

@@ -35,7 +35,8 @@ TEST_CASE("rms_norm") {
     CHECK(mean_square_error(rms_norm(x, weight, 1e-5, at::kDouble), exact) == 0);
     // Rows that do not lie side by side.
     const at::Tensor apart = x.to(at::kFloat).transpose(0, 1);
-    CHECK(mean_square_error(rms_norm(apart, weight.to(at::kFloat), 1e-5, at::kFloat), exact.transpose(0, 1)) < tolerance(at::kFloat));
+    CHECK(mean_square_error(rms_norm(apart, weight.to(at::kFloat), 1e-5, at::kFloat), exact.transpose(0, 1)) <
+          tolerance(at::kFloat));
   }
   CHECK(rms_norm(at::empty({0, 8}), at::ones({8}), 1e-5, at::kFloat).sizes() == at::IntArrayRef({0, 8}));
 }
@@ -93,7 +94,8 @@ TEST_CASE("rotary turns by the sum of two turns, and back") {
 TEST_CASE("linear") {
   for (const std::int64_t rows : {1, 2, 4, 5, 17, 64}) {
     for (const auto& [in, out] : {std::pair<std::int64_t, std::int64_t>{1, 1}, {7, 3}, {48, 40}, {130, 257}}) {
-      const at::Tensor x = normal({rows, in}, 10), weight = normal({out, in}, 11) / std::sqrt(static_cast<double>(in)), bias = normal({out}, 12);
+      const at::Tensor x = normal({rows, in}, 10), weight = normal({out, in}, 11) / std::sqrt(static_cast<double>(in)),
+                       bias = normal({out}, 12);
       for (const at::ScalarType stored : {at::kFloat, at::kBFloat16, at::kHalf, at::kDouble}) {
         for (const at::ScalarType computed : {at::kFloat, at::kBFloat16, at::kDouble}) {
           INFO(rows << "×" << in << "×" << out << ", " << c10::toString(stored) << " weights, " << c10::toString(computed));
@@ -102,10 +104,10 @@ TEST_CASE("linear") {
           // Weights in f16 or f64 lose bits when bfloat16 products read them: the plain composition does so, too.
           const bool is_narrowed = computed == at::kBFloat16 && stored != at::kBFloat16;
           const double bound = is_narrowed ? 1e-4 : std::max(tolerance(computed), computed == at::kDouble ? 1e-28 : 0.0);
-          CHECK(mean_square_error(linear(input, w), exact) < bound);
-          CHECK(mean_square_error(linear(input, w, b), exact + b.to(at::kDouble)) < bound);
+          CHECK(mean_square_error(kernels::linear(input, w), exact) < bound);
+          CHECK(mean_square_error(kernels::linear(input, w, b), exact + b.to(at::kDouble)) < bound);
           CHECK(mean_square_error(linear_reference(input, w, b), exact + b.to(at::kDouble)) < bound);
-          CHECK(linear(input, w, b).scalar_type() == computed);
+          CHECK(kernels::linear(input, w, b).scalar_type() == computed);
         }
       }
     }
@@ -113,12 +115,13 @@ TEST_CASE("linear") {
 }
 
 TEST_CASE("linear widens into a scratch that the next call may overwrite, but not its results") {
-  const at::Tensor x = normal({9, 16}, 13, at::kFloat), small = normal({8, 16}, 14, at::kBFloat16), large = normal({64, 16}, 15, at::kBFloat16);
-  const at::Tensor first = linear(x, large), kept = first.clone();
-  const at::Tensor second = linear(x, small);
+  const at::Tensor x = normal({9, 16}, 13, at::kFloat), small = normal({8, 16}, 14, at::kBFloat16),
+                   large = normal({64, 16}, 15, at::kBFloat16);
+  const at::Tensor first = kernels::linear(x, large), kept = first.clone();
+  const at::Tensor second = kernels::linear(x, small);
   CHECK(mean_square_error(first, kept) == 0);
   CHECK(mean_square_error(second, linear_reference(x, small)) < tolerance(at::kFloat));
-  CHECK(mean_square_error(linear(x, large), kept) == 0);
+  CHECK(mean_square_error(kernels::linear(x, large), kept) == 0);
 }
 
 TEST_CASE("one row gives what it gives among others") {
@@ -126,18 +129,19 @@ TEST_CASE("one row gives what it gives among others") {
   const at::Tensor x = normal({12, 96}, 16, at::kFloat);
   for (const at::ScalarType stored : {at::kFloat, at::kBFloat16, at::kHalf}) {
     const at::Tensor weight = normal({50, 96}, 17, stored);
-    const at::Tensor all = linear(x, weight);
-    for (std::int64_t row = 0; row < 12; ++row) CHECK(mean_square_error(linear(x.narrow(0, row, 1), weight), all.narrow(0, row, 1)) < 1e-12);
+    const at::Tensor all = kernels::linear(x, weight);
+    for (std::int64_t row = 0; row < 12; ++row)
+      CHECK(mean_square_error(kernels::linear(x.narrow(0, row, 1), weight), all.narrow(0, row, 1)) < 1e-12);
   }
 }
 
 TEST_CASE("nothing to multiply") {
-  CHECK(linear(at::empty({0, 8}), at::ones({3, 8})).sizes() == at::IntArrayRef({0, 3}));
+  CHECK(kernels::linear(at::empty({0, 8}), at::ones({3, 8})).sizes() == at::IntArrayRef({0, 3}));
 }
 
 TEST_CASE("gradients flow through the plain compositions") {
   at::Tensor x = normal({3, 8}, 18, at::kFloat).requires_grad_(true);
-  const at::Tensor y = linear(rms_norm(x, at::ones({8}), 1e-5, at::kFloat), normal({4, 8}, 19, at::kFloat));
+  const at::Tensor y = kernels::linear(rms_norm(x, at::ones({8}), 1e-5, at::kFloat), normal({4, 8}, 19, at::kFloat));
   swiglu(y, y).sum().backward();
   REQUIRE(x.grad().defined());
   CHECK(x.grad().abs().max().item<double>() > 0);

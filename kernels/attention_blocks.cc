@@ -1,0 +1,152 @@
+// Attention by blocks with a running softmax (the method of arXiv 2205.14135), over the parts as they lie. Two products and one pass of
+// exponentials a block; bound by the products' arithmetic from some hundred keys up.
+#include "kernels/attention_blocks.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "kernels/rows.h"
+
+// BLAS as libtorch_cpu exports it (MKL; Fortran's interface: by columns): no second BLAS in the process.
+extern "C" void sgemm_(const char* transpose_a, const char* transpose_b, const int* m, const int* n, const int* k, const float* alpha, const float* a,
+                       const int* lda, const float* b, const int* ldb, const float* beta, float* c, const int* ldc);
+
+namespace uio::kernels {
+namespace {
+
+constexpr std::int64_t kQueries = 128, kKeys = 512;  // a block of scores: 256 KB, within a core's second-level cache
+
+// Queries that are answered together: rows of one matrix.
+struct Block {
+  std::int64_t batch, group;  // group: KV head
+  std::int64_t head, token;   // of the first row
+  std::int64_t rows;
+};
+
+// Scratch of one thread.
+struct Scratch {
+  std::vector<float> scores = std::vector<float>(kQueries * kKeys), sums, highest = std::vector<float>(kQueries), totals = std::vector<float>(kQueries);
+};
+
+class Attention {
+ public:
+  Attention(std::span<const AttentionPart> parts, double scale) : parts_(parts), scale_(static_cast<float>(scale)), kernel_(row_kernels()) {
+    const at::Tensor& q = parts.front().queries;
+    batch_ = q.size(0), heads_ = q.size(1), tokens_ = q.size(2), size_ = q.size(3);
+    groups_ = parts.front().keys.size(1);
+    out_ = at::empty({batch_, tokens_, heads_, size_}, q.options());
+  }
+
+  at::Tensor run() {
+    const std::int64_t shared = heads_ / groups_;
+    std::vector<Block> blocks;
+    for (std::int64_t b = 0; b < batch_; ++b) {
+      for (std::int64_t g = 0; g < groups_; ++g) {
+        if (tokens_ == 1) {  // the heads that share keys are the rows: each key is read once
+          for (std::int64_t h = 0; h < shared; h += kQueries) blocks.push_back({b, g, g * shared + h, 0, std::min(kQueries, shared - h)});
+          continue;
+        }
+        for (std::int64_t h = 0; h < shared; ++h)
+          for (std::int64_t t = 0; t < tokens_; t += kQueries) blocks.push_back({b, g, g * shared + h, t, std::min(kQueries, tokens_ - t)});
+      }
+    }
+    at::parallel_for(0, static_cast<std::int64_t>(blocks.size()), 1, [&](std::int64_t begin, std::int64_t end) {
+      Scratch scratch;
+      scratch.sums.resize(static_cast<std::size_t>(kQueries * size_));
+      for (std::int64_t i = begin; i < end; ++i) answer(blocks[static_cast<std::size_t>(i)], scratch);
+    });
+    return out_.transpose(1, 2);
+  }
+
+ private:
+  void answer(const Block& block, Scratch& s) {
+    std::fill_n(s.sums.begin(), block.rows * size_, 0.0f);
+    std::fill_n(s.highest.begin(), block.rows, -std::numeric_limits<float>::infinity());
+    std::fill_n(s.totals.begin(), block.rows, 0.0f);
+    for (const AttentionPart& part : parts_) {
+      // Under the causal rule no row sees beyond the last one's token.
+      const std::int64_t seen = part.visible == Visible::kCausal && tokens_ > 1 ? std::min(part.keys.size(2), block.token + block.rows) : part.keys.size(2);
+      for (std::int64_t key = 0; key < seen; key += kKeys) add_keys(part, block, key, std::min(kKeys, seen - key), s);
+    }
+    float* out = out_.mutable_data_ptr<float>();
+    for (std::int64_t row = 0; row < block.rows; ++row) {
+      float* to = out + block.batch * out_.stride(0) + token_of(block, row) * out_.stride(1) + head_of(block, row) * out_.stride(2);
+      std::copy_n(s.sums.begin() + row * size_, size_, to);
+      kernel_.scale(to, size_, 1.0f / s.totals[static_cast<std::size_t>(row)]);
+    }
+  }
+
+  // Adds `count` keys from `key` on to the running softmax of the block's rows.
+  void add_keys(const AttentionPart& part, const Block& block, std::int64_t key, std::int64_t count, Scratch& s) {
+    const at::Tensor &q = part.queries, &k = part.keys, &v = part.values;
+    const float* queries = q.const_data_ptr<float>() + block.batch * q.stride(0) + block.head * q.stride(1) + block.token * q.stride(2);
+    const float* keys = k.const_data_ptr<float>() + block.batch * k.stride(0) + block.group * k.stride(1) + key * k.stride(2);
+    const float* values = v.const_data_ptr<float>() + block.batch * v.stride(0) + block.group * v.stride(1) + key * v.stride(2);
+    const auto rows = static_cast<int>(block.rows), columns = static_cast<int>(count), size = static_cast<int>(size_);
+    float* scores = s.scores.data();
+    // By columns, scores [rows, kKeys] are their transpose: Sᵀ = K Qᵀ, and below Oᵀ += Vᵀ Pᵀ.
+    const int stride = static_cast<int>(kKeys), key_stride = leading(k.stride(2)), value_stride = leading(v.stride(2));
+    const int query_stride = leading(tokens_ == 1 ? q.stride(1) : q.stride(2));
+    const float zero = 0, one = 1;
+    sgemm_("T", "N", &columns, &rows, &size, &scale_, keys, &key_stride, queries, &query_stride, &zero, scores, &stride);
+    for (std::int64_t row = 0; row < block.rows; ++row) {
+      float* line = scores + row * kKeys;
+      hide(part, token_of(block, row), key, count, line);
+      const auto at = static_cast<std::size_t>(row);
+      const float highest = std::max(s.highest[at], kernel_.row_max(line, count));
+      if (highest == -std::numeric_limits<float>::infinity()) {  // nothing seen yet, and nothing here
+        std::fill_n(line, count, 0.0f);
+        continue;
+      }
+      if (highest > s.highest[at]) {
+        const float shrink = std::exp(s.highest[at] - highest);
+        s.totals[at] *= shrink;
+        kernel_.scale(s.sums.data() + row * size_, size_, shrink);
+        s.highest[at] = highest;
+      }
+      s.totals[at] += kernel_.exp_shifted(line, count, highest);
+    }
+    sgemm_("N", "N", &size, &rows, &columns, &one, values, &value_stride, scores, &stride, &one, s.sums.data(), &size);
+  }
+
+  // Scores of keys that the token does not see become -inf.
+  void hide(const AttentionPart& part, std::int64_t token, std::int64_t key, std::int64_t count, float* line) const {
+    if (part.visible == Visible::kCausal) {
+      const std::int64_t first_hidden = std::max<std::int64_t>(0, token + 1 - key);
+      if (first_hidden < count) std::fill(line + first_hidden, line + count, -std::numeric_limits<float>::infinity());
+    } else if (part.visible == Visible::kMask) {
+      const bool* sees = part.mask.const_data_ptr<bool>() + token * part.mask.stride(0) + key * part.mask.stride(1);
+      for (std::int64_t i = 0; i < count; ++i)
+        if (!sees[i * part.mask.stride(1)]) line[i] = -std::numeric_limits<float>::infinity();
+    }
+  }
+
+  std::int64_t token_of(const Block& block, std::int64_t row) const { return tokens_ == 1 ? 0 : block.token + row; }
+  std::int64_t head_of(const Block& block, std::int64_t row) const { return tokens_ == 1 ? block.head + row : block.head; }
+  // BLAS demands a leading dimension of at least a row's length, also of a matrix of one row, whose stride may be anything.
+  int leading(std::int64_t stride) const { return static_cast<int>(std::max(stride, size_)); }
+
+  std::span<const AttentionPart> parts_;
+  float scale_;
+  const RowKernels& kernel_;
+  std::int64_t batch_, heads_, tokens_, size_, groups_;
+  at::Tensor out_;  // [B, T, H, d]
+};
+
+}  // namespace
+
+at::Tensor attention_blocks(std::span<const AttentionPart> parts, double scale) {
+  // Queries and keys come from projections and caches with unit stride in d; anything else is laid out anew.
+  std::vector<AttentionPart> ready(parts.begin(), parts.end());
+  for (AttentionPart& part : ready)
+    for (at::Tensor* tensor : {&part.queries, &part.keys, &part.values})
+      if (tensor->stride(3) != 1) *tensor = tensor->contiguous();
+  return Attention(ready, scale).run();
+}
+
+}  // namespace uio::kernels
