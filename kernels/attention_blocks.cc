@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <memory>
 #include <vector>
 
 #include "kernels/rows.h"
@@ -28,9 +29,12 @@ struct Block {
   std::int64_t rows;
 };
 
-// Scratch of one thread.
+// Scratch of one thread; not cleared, because one token of generation needs little of it.
 struct Scratch {
-  std::vector<float> scores = std::vector<float>(kQueries * kKeys), sums, highest = std::vector<float>(kQueries), totals = std::vector<float>(kQueries);
+  explicit Scratch(std::int64_t size) : sums(std::make_unique_for_overwrite<float[]>(static_cast<std::size_t>(kQueries * size))) {}
+  std::unique_ptr<float[]> scores = std::make_unique_for_overwrite<float[]>(static_cast<std::size_t>(kQueries * kKeys));  // [rows, kKeys]
+  std::unique_ptr<float[]> sums;                                                                                          // [rows, d]
+  float highest[kQueries], totals[kQueries];
 };
 
 class Attention {
@@ -56,8 +60,7 @@ class Attention {
       }
     }
     at::parallel_for(0, static_cast<std::int64_t>(blocks.size()), 1, [&](std::int64_t begin, std::int64_t end) {
-      Scratch scratch;
-      scratch.sums.resize(static_cast<std::size_t>(kQueries * size_));
+      Scratch scratch(size_);
       for (std::int64_t i = begin; i < end; ++i) answer(blocks[static_cast<std::size_t>(i)], scratch);
     });
     return out_.transpose(1, 2);
@@ -65,9 +68,9 @@ class Attention {
 
  private:
   void answer(const Block& block, Scratch& s) {
-    std::fill_n(s.sums.begin(), block.rows * size_, 0.0f);
-    std::fill_n(s.highest.begin(), block.rows, -std::numeric_limits<float>::infinity());
-    std::fill_n(s.totals.begin(), block.rows, 0.0f);
+    std::fill_n(s.sums.get(), block.rows * size_, 0.0f);
+    std::fill_n(s.highest, block.rows, -std::numeric_limits<float>::infinity());
+    std::fill_n(s.totals, block.rows, 0.0f);
     for (const AttentionPart& part : parts_) {
       // Under the causal rule no row sees beyond the last one's token.
       const std::int64_t seen = part.visible == Visible::kCausal && tokens_ > 1 ? std::min(part.keys.size(2), block.token + block.rows) : part.keys.size(2);
@@ -76,7 +79,7 @@ class Attention {
     float* out = out_.mutable_data_ptr<float>();
     for (std::int64_t row = 0; row < block.rows; ++row) {
       float* to = out + block.batch * out_.stride(0) + token_of(block, row) * out_.stride(1) + head_of(block, row) * out_.stride(2);
-      std::copy_n(s.sums.begin() + row * size_, size_, to);
+      std::copy_n(s.sums.get() + row * size_, size_, to);
       kernel_.scale(to, size_, 1.0f / s.totals[static_cast<std::size_t>(row)]);
     }
   }
@@ -88,7 +91,7 @@ class Attention {
     const float* keys = k.const_data_ptr<float>() + block.batch * k.stride(0) + block.group * k.stride(1) + key * k.stride(2);
     const float* values = v.const_data_ptr<float>() + block.batch * v.stride(0) + block.group * v.stride(1) + key * v.stride(2);
     const auto rows = static_cast<int>(block.rows), columns = static_cast<int>(count), size = static_cast<int>(size_);
-    float* scores = s.scores.data();
+    float* scores = s.scores.get();
     // By columns, scores [rows, kKeys] are their transpose: Sᵀ = K Qᵀ, and below Oᵀ += Vᵀ Pᵀ.
     const int stride = static_cast<int>(kKeys), key_stride = leading(k.stride(2)), value_stride = leading(v.stride(2));
     const int query_stride = leading(tokens_ == 1 ? q.stride(1) : q.stride(2));
@@ -106,12 +109,12 @@ class Attention {
       if (highest > s.highest[at]) {
         const float shrink = std::exp(s.highest[at] - highest);
         s.totals[at] *= shrink;
-        kernel_.scale(s.sums.data() + row * size_, size_, shrink);
+        kernel_.scale(s.sums.get() + row * size_, size_, shrink);
         s.highest[at] = highest;
       }
       s.totals[at] += kernel_.exp_shifted(line, count, highest);
     }
-    sgemm_("N", "N", &size, &rows, &columns, &one, values, &value_stride, scores, &stride, &one, s.sums.data(), &size);
+    sgemm_("N", "N", &size, &rows, &columns, &one, values, &value_stride, scores, &stride, &one, s.sums.get(), &size);
   }
 
   // Scores of keys that the token does not see become -inf.

@@ -107,7 +107,7 @@ TEST_CASE("indices that cannot be followed") {
   check_error(
       [&] {
         with_index(
-            R"({"weight_map": {"model.norm.weight": "model-1.safetensors", "model.embed_tokens.weight": "model-0.safetensors"}})");
+            R"({"weight_map": {"model.norm.weight": "model-1.safetensors", "lm_head.weight": "model-0.safetensors"}})");
       },
       ErrorKind::kData, {"in another file as well"});
 }

@@ -48,12 +48,14 @@ TEST_CASE("defaults of the families") {
                   {"tie_word_embeddings", nullptr},
                   {"bos_token_id", nullptr},
                   {"eos_token_id", nullptr},
-                  {"hidden_size", 320},
-                  {"num_attention_heads", 40}});
+                  {"hidden_size", 512},
+                  {"num_attention_heads", 64}});
   };
   const ModelConfig llama = defaults("llama"), mistral = defaults("mistral"), qwen2 = defaults("qwen2"),
                     qwen3 = defaults("qwen3");
-  CHECK(llama.kv_heads == 40);
+  CHECK(llama.kv_heads == 64);
+  CHECK(qwen2.kv_heads == 32);
+  CHECK(qwen3.kv_heads == 32);
   CHECK(mistral.kv_heads == 8);
   CHECK(llama.head_size == 8);
   CHECK(mistral.head_size == 8);
@@ -105,7 +107,7 @@ TEST_CASE("sliding windows") {
   const Json qwen = {{"model_type", "qwen2"}, {"sliding_window", 7}};
   const auto with = [&](const Json& more) {
     Json changes = qwen;
-    changes.update(more);
+    for (const auto& [key, value] : more.items()) changes[key] = value;
     return parse(changes).sliding;
   };
   CHECK(with({}) == Windows{0, 0, 0});

@@ -130,9 +130,9 @@ TEST_CASE("tensors that are missing, too many, of other shapes or dtypes") {
 TEST_CASE("ids outside the vocabulary are refused") {
   const TinyModel tiny;
   const Model model = tiny.load();
-  check_error([&] { model.embed(at::tensor({{1, 50}}, at::kLong)); }, ErrorKind::kMismatch, {"50"});
-  check_error([&] { model.embed(at::tensor({{-1, 3}}, at::kLong)); }, ErrorKind::kMismatch, {"-1"});
-  CHECK_NOTHROW(model.embed(at::tensor({{0, 49}}, at::kLong)));
+  check_error([&] { model.embed(ids_tensor({1, 50})); }, ErrorKind::kMismatch, {"50"});
+  check_error([&] { model.embed(ids_tensor({-1, 3})); }, ErrorKind::kMismatch, {"-1"});
+  CHECK_NOTHROW(model.embed(ids_tensor({0, 49})));
   CHECK(model.embed(at::empty({1, 0}, at::kLong)).sizes() == at::IntArrayRef({1, 0, 24}));
 }
 
