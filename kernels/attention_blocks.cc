@@ -14,6 +14,7 @@
 #include "kernels/rows.h"
 
 // BLAS as libtorch_cpu exports it (MKL; Fortran's interface: by columns): no second BLAS in the process.
+// Within a parallel loop it keeps to the calling thread.
 extern "C" void sgemm_(const char* transpose_a, const char* transpose_b, const int* m, const int* n, const int* k, const float* alpha, const float* a,
                        const int* lda, const float* b, const int* ldb, const float* beta, float* c, const int* ldc);
 

@@ -30,6 +30,10 @@ set(UIO_TORCH_RPATH "${UIO_TORCH_DIR}/lib;${site_packages}/nvidia/cu13/lib")
 add_library(uio_torch INTERFACE)
 target_include_directories(uio_torch SYSTEM INTERFACE ${UIO_TORCH_DIR}/include ${UIO_TORCH_DIR}/include/torch/csrc/api/include)
 target_link_libraries(uio_torch INTERFACE uio_import_torch_cpu uio_import_c10)
+# at::parallel_for is an OpenMP pragma in a header: without this flag our loops would run on one thread, in silence.
+target_compile_options(uio_torch INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fopenmp>)
+# The run-time is LibTorch's own libgomp.so.1, found by the RPATH below: one in the process, not two.
+target_link_libraries(uio_torch INTERFACE ${UIO_TORCH_DIR}/lib/libgomp.so.1)
 # DT_RPATH, which LD_LIBRARY_PATH cannot override; libraries newer than the system's linker's view are tolerated.
 target_link_options(uio_torch INTERFACE LINKER:--as-needed LINKER:--disable-new-dtags LINKER:--allow-shlib-undefined
   "LINKER:-rpath,${UIO_TORCH_DIR}/lib" "LINKER:-rpath,${site_packages}/nvidia/cu13/lib")

@@ -100,8 +100,9 @@ at::Tensor Model::project(std::int64_t layer, Projection projection, const at::T
   at::Tensor out = kernels::linear(flat, linear.weight, linear.bias);
   if (lora && lora->a.defined()) {
     const at::Tensor low = kernels::linear(flat, lora->a);
-    const at::Tensor update = kernels::linear(low, lora->b);
-    out = flat.requires_grad() || update.requires_grad() ? out + update * lora->scale : out.add_(update, lora->scale);
+    // Added into the product's own rows: no tensor of updates, no pass to add it.
+    out = out.requires_grad() || low.requires_grad() || lora->b.requires_grad() ? at::addmm(out, low, lora->b.t(), 1, lora->scale)
+                                                                                : out.addmm_(low, lora->b.t(), 1, lora->scale);
   }
   std::vector<std::int64_t> shape = rows.sizes().vec();
   shape.back() = out.size(-1);

@@ -40,17 +40,29 @@ double now() {
   return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 }
 
-// The middle of several runs, after one that warms up.
-double median_seconds(int runs, const std::function<void()>& work) {
-  work();
-  std::vector<double> seconds;
-  for (int i = 0; i < runs; ++i) {
+double middle(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+// Times `work` and `yardstick` in turn, after one run of each that warms up: the machine's speed drifts, and a bound taken at another moment
+// would be another machine's.
+struct Pair {
+  std::vector<double> work, yardstick;  // seconds of each run
+};
+Pair in_turn(int runs, const std::function<void()>& work, const std::function<void()>& yardstick) {
+  Pair pair;
+  for (int i = -1; i < runs; ++i) {
     const double start = now();
+    yardstick();
+    const double between = now();
     work();
-    seconds.push_back(now() - start);
+    const double end = now();
+    if (i < 0) continue;
+    pair.yardstick.push_back(between - start);
+    pair.work.push_back(end - between);
   }
-  std::sort(seconds.begin(), seconds.end());
-  return seconds[seconds.size() / 2];
+  return pair;
 }
 
 // A model directory of random weights; written once, reused.
@@ -94,35 +106,26 @@ void write_model(const std::string& directory, const Shape& s, const std::string
   weights->commit();
 }
 
-// FLOP/s of a square product of `dtype` as LibTorch does it.
-double matrix_rate(at::ScalarType dtype) {
-  const at::Tensor a = at::randn({2048, 2048}).to(dtype), b = at::randn({2048, 2048}).to(dtype);
-  double best = 1e9;
-  at::linear(a, b);
-  for (int i = 0; i < 5; ++i) {
-    const double start = now();
-    at::linear(a, b);
-    best = std::min(best, now() - start);
-  }
-  return 2.0 * 2048 * 2048 * 2048 / best;
-}
+// The machine's matrix rate: a square product as LibTorch does it, long enough to be steady.
+struct Product {
+  explicit Product(at::ScalarType dtype) : a(at::randn({2048, 2048}).to(dtype)), b(at::randn({2048, 2048}).to(dtype)) {}
+  void operator()() const { at::linear(a, b); }
+  static constexpr double kFlops = 2.0 * 2048 * 2048 * 2048;
+  at::Tensor a, b;
+};
 
-// Bytes/s of reading 512 MB of f32 once, all threads, in the plainest loop that is not bound by arithmetic: one product of rows.
-double read_rate() {
-  constexpr std::int64_t kWidth = 4096, kRows = 32768;
-  const at::Tensor data = at::ones({kRows, kWidth}), x = at::ones({kWidth});
-  at::Tensor out = at::empty({kRows});
-  double best = 1e9;
-  for (int i = 0; i < 5; ++i) {
-    const double start = now();
+// The machine's read rate: f32 values read once by all threads, in the plainest loop that is not bound by arithmetic.
+struct Read {
+  static constexpr std::int64_t kWidth = 4096, kRows = 16384;  // 256 MB
+  at::Tensor data = at::ones({kRows, kWidth}), x = at::ones({kWidth}), out = at::empty({kRows});
+  void operator()() const {
     at::parallel_for(0, kRows, 64, [&](std::int64_t begin, std::int64_t end) {
       kernels::row_kernels().matvec_f32(data.const_data_ptr<float>() + begin * kWidth, x.const_data_ptr<float>(), out.mutable_data_ptr<float>() + begin,
                                         end - begin, kWidth);
     });
-    best = std::min(best, now() - start);
   }
-  return static_cast<double>(data.nbytes()) / best;
-}
+  static constexpr double kBytes = 4.0 * kWidth * kRows;
+};
 
 Adapter random_adapter(const Model& model, std::uint32_t length, std::uint32_t slots, std::int64_t rank) {
   Adapter adapter = fresh_adapter(model, length, slots);
@@ -144,10 +147,23 @@ void print(const Json& line) {
   std::fflush(stdout);
 }
 
-void measure(const std::string& directory, at::ScalarType stored, double flops_per_second, double bytes_per_second, int runs) {
+// One line: the work's seconds and amount beside the yardstick's rate in the same run; medians, and the best of each.
+void report(const char* what, const char* dtype, double tokens, const char* unit, double amount, double yardstick_amount, const Pair& pair) {
+  const double seconds = middle(pair.work), rate = yardstick_amount / middle(pair.yardstick);
+  const double best = *std::min_element(pair.work.begin(), pair.work.end());
+  const double best_rate = yardstick_amount / *std::min_element(pair.yardstick.begin(), pair.yardstick.end());
+  print({{"what", what}, {"dtype", dtype}, {"tokens_per_second", tokens / seconds}, {"seconds", seconds}, {unit, amount}, {"machine_rate", rate},
+         {"of_bound", amount / rate / seconds}, {"of_bound_best", amount / best_rate / best}, {"runs", pair.work}, {"yardstick_runs", pair.yardstick}});
+}
+
+void measure(const std::string& directory, at::ScalarType stored, int runs) {
   Placement placement;
   placement.stored = stored;
-  placement.computed = stored == at::kBFloat16 && !kernels::cpu_has_bf16_products() ? at::kFloat : stored;
+  // Without bf16 products the machine's best way to multiply bf16 matrices is in f32: that is the bound then.
+  const bool has_products = stored != at::kBFloat16 || kernels::cpu_has_bf16_products();
+  placement.computed = has_products ? stored : at::kFloat;
+  const Product product(placement.computed);
+  const Read read;
   const Model model(directory, placement, "", at::get_num_threads());
   const ModelConfig& c = model.config();
   const char* dtype = stored == at::kFloat ? "f32" : "bf16";
@@ -155,32 +171,30 @@ void measure(const std::string& directory, at::ScalarType stored, double flops_p
   const auto method = make_method(model, random_adapter(model, kTokens, kSlots, kRank));
   const at::Tensor ids = at::randint(3, c.vocabulary, {1, kTokens}, at::kLong);
 
-  const double compress = median_seconds(runs, [&] { method->transfer(method->encode(ids)); });
-  const double compress_bound = method->segment_flops() / flops_per_second;
-  print({{"what", "compress"}, {"dtype", dtype}, {"tokens_per_second", kTokens / compress}, {"seconds", compress}, {"flops", method->segment_flops()},
-         {"bound_seconds", compress_bound}, {"of_bound", compress_bound / compress}});
+  report("compress", dtype, kTokens, "flops", method->segment_flops(), Product::kFlops,
+         in_turn(runs, [&] { method->transfer(method->encode(ids)); }, product));
 
   const at::Tensor targets = ids.squeeze(0).roll(-1);
-  const double score = median_seconds(runs, [&] {
-    DecoderContext context(model, kTokens);
-    const at::Tensor x = context.add_tokens(ids).squeeze(0);
-    model.log_probabilities(model.final_norm(x), targets);
-  });
   const double width = static_cast<double>(c.heads * c.head_size * c.layers), tokens = kTokens;
-  const double score_flops = tokens * (model.layer_flops() + model.logits_flops()) + 2 * width * tokens * tokens;
-  print({{"what", "score"}, {"dtype", dtype}, {"tokens_per_second", tokens / score}, {"seconds", score}, {"flops", score_flops},
-         {"bound_seconds", score_flops / flops_per_second}, {"of_bound", score_flops / flops_per_second / score}});
+  report("score", dtype, tokens, "flops", tokens * (model.layer_flops() + model.logits_flops()) + 2 * width * tokens * tokens, Product::kFlops,
+         in_turn(runs, [&] {
+           DecoderContext context(model, kTokens);
+           const at::Tensor x = context.add_tokens(ids).squeeze(0);
+           model.log_probabilities(model.final_norm(x), targets);
+         }, product));
 
   DecoderContext context(model, kTokens);
   context.add_tokens(ids.narrow(1, 0, 32));
   const at::Tensor one = ids.narrow(1, 0, 1);
-  const double generate = median_seconds(8 * runs, [&] {
-    const at::Tensor x = context.add_tokens(one);
-    model.logits(model.final_norm(x.squeeze(0))).argmax().item<std::int64_t>();
-  });
+  constexpr int kSteps = 8;  // tokens of one timing
+  Pair generated = in_turn(runs * 2, [&] {
+    for (int i = 0; i < kSteps; ++i) {
+      const at::Tensor x = context.add_tokens(one);
+      model.logits(model.final_norm(x.squeeze(0))).argmax().item<std::int64_t>();
+    }
+  }, read);
   const double bytes = (model.layer_flops() + model.logits_flops()) / 2 * static_cast<double>(c10::elementSize(stored));
-  print({{"what", "generate"}, {"dtype", dtype}, {"tokens_per_second", 1 / generate}, {"seconds", generate}, {"bytes", bytes},
-         {"bound_seconds", bytes / bytes_per_second}, {"of_bound", bytes / bytes_per_second / generate}});
+  report("generate", dtype, kSteps, "bytes", kSteps * bytes, Read::kBytes, generated);
 }
 
 }  // namespace
@@ -201,17 +215,11 @@ int main(int argc, char** argv) {
   write_model(directory + "/llama-134m-f32", shape, "F32");
   write_model(directory + "/llama-134m-bf16", shape, "BF16");
 
-  // The matrix rate is taken before and after each model, and the better counts: the bound must not profit from a slow moment.
-  const double read = read_rate();
-  double f32 = matrix_rate(at::kFloat), bf16 = matrix_rate(at::kBFloat16);
   print({{"what", "machine"}, {"threads", at::get_num_threads()}, {"instruction_set", kernels::instruction_set()},
-         {"bf16_products", kernels::cpu_has_bf16_products()}, {"matrix_f32", f32}, {"matrix_bf16", bf16}, {"read", read}});
-  measure(directory + "/llama-134m-f32", at::kFloat, f32, read, runs);
-  f32 = std::max(f32, matrix_rate(at::kFloat));
-  // Without bf16 products the machine's best way to multiply bf16 matrices is in f32: that is the bound then.
-  measure(directory + "/llama-134m-bf16", at::kBFloat16, std::max(bf16, f32), read, runs);
+         {"bf16_products", kernels::cpu_has_bf16_products()}, {"clock", counts_cpu_time ? "processor" : "wall"}});
+  measure(directory + "/llama-134m-f32", at::kFloat, runs);
+  measure(directory + "/llama-134m-bf16", at::kBFloat16, runs);
   rusage usage;
   getrusage(RUSAGE_SELF, &usage);
-  print({{"what", "machine_after"}, {"matrix_f32", matrix_rate(at::kFloat)}, {"matrix_bf16", matrix_rate(at::kBFloat16)}, {"read", read_rate()},
-         {"peak_memory", usage.ru_maxrss * 1024}});
+  print({{"what", "process"}, {"peak_memory", usage.ru_maxrss * 1024}});
 }

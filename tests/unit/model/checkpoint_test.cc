@@ -106,8 +106,7 @@ TEST_CASE("indices that cannot be followed") {
   write_tensors(model.scratch.path("model-1.safetensors"), model.weights);
   check_error(
       [&] {
-        with_index(
-            R"({"weight_map": {"model.norm.weight": "model-1.safetensors", "lm_head.weight": "model-0.safetensors"}})");
+        with_index(R"({"weight_map": {"model.norm.weight": "model-1.safetensors", "lm_head.weight": "model-0.safetensors"}})");
       },
       ErrorKind::kData, {"in another file as well"});
 }

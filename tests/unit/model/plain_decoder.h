@@ -3,7 +3,6 @@
 
 #include <cmath>
 #include <functional>
-#include <numbers>
 #include <vector>
 
 #include "unit/model/tiny.h"
@@ -45,23 +44,26 @@ class PlainDecoder {
       }
       at::Tensor attended = at::zeros({count, c_.heads, c_.head_size}, at::kDouble);
       const std::int64_t window = c_.sliding[static_cast<std::size_t>(l)];
+      q = q.contiguous(), k = k.contiguous(), v = v.contiguous();
+      const auto queries = q.accessor<double, 3>(), keys = k.accessor<double, 3>(), values = v.accessor<double, 3>();
+      auto out = attended.accessor<double, 3>();
       for (std::int64_t t = 0; t < count; ++t) {
         const View sees = view(t);
         for (std::int64_t head = 0; head < c_.heads; ++head) {
           const std::int64_t group = head / (c_.heads / c_.kv_heads);
-          const at::Tensor query = rotated(q[t][head], sees.position);
-          std::vector<double> weights;
-          std::vector<std::int64_t> indices;
+          const std::vector<double> query = rotated(queries[t][head], sees.position);
           double total = 0;
+          std::vector<double> sum(static_cast<std::size_t>(c_.head_size));
           for (const auto& [index, position] : sees.keys) {
             if (window > 0 && sees.position - position >= window) continue;
-            const double score =
-                query.dot(rotated(k[index][group], position)).item<double>() / std::sqrt(static_cast<double>(c_.head_size));
-            weights.push_back(std::exp(score));
-            indices.push_back(index);
-            total += weights.back();
+            const std::vector<double> key = rotated(keys[index][group], position);
+            double score = 0;
+            for (std::size_t i = 0; i < key.size(); ++i) score += query[i] * key[i];
+            const double weight = std::exp(score / std::sqrt(static_cast<double>(c_.head_size)));
+            total += weight;
+            for (std::size_t i = 0; i < key.size(); ++i) sum[i] += weight * values[index][group][static_cast<std::int64_t>(i)];
           }
-          for (std::size_t i = 0; i < weights.size(); ++i) attended[t][head].add_(v[indices[i]][group], weights[i] / total);
+          for (std::size_t i = 0; i < sum.size(); ++i) out[t][head][static_cast<std::int64_t>(i)] = sum[i] / total;
         }
       }
       x = x + linear(attended.flatten(1), prefix + "self_attn.o_proj");
@@ -95,17 +97,16 @@ class PlainDecoder {
     const at::Tensor y = x.matmul(w_.at(name + ".weight").t());
     return w_.count(name + ".bias") ? y + w_.at(name + ".bias") : y;
   }
-  at::Tensor rotated(const at::Tensor& x, std::int64_t position) const {
+  template <typename Row>
+  std::vector<double> rotated(const Row& from, std::int64_t position) const {
     const std::int64_t half = c_.head_size / 2;
-    at::Tensor out = at::empty_like(x);
-    auto to = out.accessor<double, 1>();
-    const at::Tensor whole = x.contiguous();
-    const auto from = whole.accessor<double, 1>();
+    std::vector<double> out(static_cast<std::size_t>(c_.head_size));
     for (std::int64_t j = 0; j < half; ++j) {
-      const double angle = static_cast<double>(position) *
-                           std::pow(c_.rope.theta, -2.0 * static_cast<double>(j) / static_cast<double>(c_.head_size));
-      to[j] = from[j] * std::cos(angle) - from[j + half] * std::sin(angle);
-      to[j + half] = from[j + half] * std::cos(angle) + from[j] * std::sin(angle);
+      const double frequency = std::pow(c_.rope.theta, -2.0 * static_cast<double>(j) / static_cast<double>(c_.head_size));
+      const double cosine = std::cos(static_cast<double>(position) * frequency),
+                   sine = std::sin(static_cast<double>(position) * frequency);
+      out[static_cast<std::size_t>(j)] = from[j] * cosine - from[j + half] * sine;
+      out[static_cast<std::size_t>(j + half)] = from[j + half] * cosine + from[j] * sine;
     }
     return out;
   }

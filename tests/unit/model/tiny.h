@@ -3,6 +3,7 @@
 
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
+#include <ATen/Parallel.h>
 
 #include <catch2/catch.hpp>
 #include <functional>
@@ -20,6 +21,9 @@
 #include "unit/io/scratch.h"
 
 namespace uio::test {
+
+// Work this small is slower on several threads, and much slower where other tests run beside it.
+inline const bool kIsOnOneThread = (at::set_num_threads(1), true);
 
 using Tensors = std::map<std::string, at::Tensor>;
 
