@@ -14,7 +14,7 @@
 #include "kernels/rows.h"
 
 // BLAS as libtorch_cpu exports it (MKL; Fortran's interface: by columns): no second BLAS in the process.
-// Within a parallel loop it keeps to the calling thread.
+extern "C" int MKL_Set_Num_Threads_Local(int threads);
 extern "C" void sgemm_(const char* transpose_a, const char* transpose_b, const int* m, const int* n, const int* k, const float* alpha, const float* a,
                        const int* lda, const float* b, const int* ldb, const float* beta, float* c, const int* ldc);
 
@@ -28,6 +28,18 @@ struct Block {
   std::int64_t batch, group;  // group: KV head
   std::int64_t head, token;   // of the first row
   std::int64_t rows;
+};
+
+// Products of this thread alone: the loop over blocks is what runs in parallel, and MKL need not look for threads at every block.
+class SequentialProducts {
+ public:
+  SequentialProducts() : before_(MKL_Set_Num_Threads_Local(1)) {}
+  ~SequentialProducts() { MKL_Set_Num_Threads_Local(before_); }
+  SequentialProducts(const SequentialProducts&) = delete;
+  SequentialProducts& operator=(const SequentialProducts&) = delete;
+
+ private:
+  int before_;
 };
 
 // Scratch of one thread; not cleared, because one token of generation needs little of it.
@@ -62,6 +74,7 @@ class Attention {
     }
     at::parallel_for(0, static_cast<std::int64_t>(blocks.size()), 1, [&](std::int64_t begin, std::int64_t end) {
       Scratch scratch(size_);
+      const SequentialProducts sequential;
       for (std::int64_t i = begin; i < end; ++i) answer(blocks[static_cast<std::size_t>(i)], scratch);
     });
     return out_.transpose(1, 2);

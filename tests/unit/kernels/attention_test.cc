@@ -129,13 +129,23 @@ TEST_CASE("queries that see nothing of one part") {
   }
 }
 
-// -inf − -inf in the merge. The methods there are never have two such parts in front.
-TEST_CASE("queries that see nothing of the first two parts", "[!shouldfail]") {
+std::vector<AttentionPart> blind_twice() {
   const Shape shape{1, 2, 1, 3, 8};
-  const AttentionPart blind = part(shape, 6, Visible::kMask, 11, at::zeros({3, 6}, at::kBool)),
-                      all = part(shape, 3, Visible::kAll, 8);
-  const std::vector<AttentionPart> parts = converted({blind, blind, all}, at::kFloat);
-  CHECK(mean_square_error(attention(parts, 0.3), by_hand(parts, 0.3)) < 1e-11);
+  const AttentionPart blind = part(shape, 6, Visible::kMask, 11, at::zeros({3, 6}, at::kBool));
+  return {blind, blind, part(shape, 3, Visible::kAll, 8)};
+}
+
+TEST_CASE("queries that see nothing of the first two parts") {
+  for (const at::ScalarType dtype : {at::kFloat, at::kDouble}) {
+    const std::vector<AttentionPart> parts = converted(blind_twice(), dtype);
+    CHECK(mean_square_error(attention(parts, 0.3), by_hand(parts, 0.3)) < 1e-11);
+  }
+}
+
+// -inf − -inf in the merge of the bfloat16 path. The methods there are never have two such parts in front.
+TEST_CASE("queries that see nothing of the first two parts, bfloat16", "[!shouldfail]") {
+  const std::vector<AttentionPart> parts = converted(blind_twice(), at::kBFloat16);
+  CHECK(mean_square_error(attention(parts, 0.3), by_hand(parts, 0.3)) < 1e-4);
 }
 
 TEST_CASE("queries that see something of different parts only") {
@@ -187,6 +197,28 @@ TEST_CASE("views are taken as they lie") {
                                             {queries, cache.narrow(2, 23, 5), values.narrow(2, 23, 5), Visible::kCausal, {}}};
   CHECK(mean_square_error(attention(parts, 0.3), by_hand(parts, 0.3)) < 1e-11);
   CHECK(mean_square_error(attention_reference(parts, 0.3), by_hand(parts, 0.3)) < 1e-11);
+}
+
+// 128 queries and 512 keys are a block of the f32 path.
+TEST_CASE("queries and keys around the borders of blocks") {
+  for (const std::int64_t count : {127, 128, 129, 257})
+    for (const std::int64_t keys : {511, 512, 513}) {
+      const Shape shape{1, 2, 1, count, 4};
+      const std::vector<AttentionPart> parts =
+          converted({part(shape, keys, Visible::kAll, 60), part(shape, count, Visible::kCausal, 63)}, at::kFloat);
+      CHECK(mean_square_error(attention(parts, 0.5), attention_reference(converted(parts, at::kDouble), 0.5)) < 1e-11);
+      at::Tensor mask = random_mask(count, keys, 7, 0.02);
+      mask.narrow(0, 3, 2).fill_(false);  // two queries that see nothing of whole blocks
+      mask.select(1, keys - 1).fill_(true);
+      const std::vector<AttentionPart> masked = converted({part(shape, keys, Visible::kMask, 66, mask)}, at::kFloat);
+      CHECK(mean_square_error(attention(masked, 0.5), attention_reference(converted(masked, at::kDouble), 0.5)) < 1e-11);
+    }
+}
+
+TEST_CASE("more heads to a group than a block has rows") {
+  const Shape shape{1, 300, 2, 1, 4};
+  const std::vector<AttentionPart> parts = converted({part(shape, 40, Visible::kAll, 70)}, at::kFloat);
+  CHECK(mean_square_error(attention(parts, 0.5), by_hand(parts, 0.5)) < 1e-11);
 }
 
 TEST_CASE("long rows, more than one block of the fast path") {

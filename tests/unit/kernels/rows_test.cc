@@ -3,6 +3,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <limits>
@@ -203,7 +204,9 @@ TEST_CASE("matrix times vector") {
       for (const float value : w) f16.push_back(at::Half(value).x);
       float wide[kOuts], from_bf16[kOuts], from_f16[kOuts];
       build->matvec_f32(w.data(), x.data(), wide, kOuts, n);
-      build->matvec_bf16(bf16.data(), x.data(), from_bf16, kOuts, n);
+      std::vector<float> paired(x.size(), NAN);
+      build->pair_up(x.data(), paired.data(), n);
+      build->matvec_bf16(bf16.data(), paired.data(), from_bf16, kOuts, n);
       build->matvec_f16(f16.data(), x.data(), from_f16, kOuts, n);
       for (std::int64_t o = 0; o < kOuts; ++o) {
         double exact = 0, exact_bf16 = 0, exact_f16 = 0, size = 0;
@@ -218,6 +221,53 @@ TEST_CASE("matrix times vector") {
         CHECK(std::abs(from_bf16[o] - exact_bf16) <= size * 1e-6);
         CHECK(std::abs(from_f16[o] - exact_f16) <= size * 1e-6);
       }
+    }
+  }
+}
+
+TEST_CASE("pairing up moves every value, once") {
+  for (const RowKernels* build : builds()) {
+    for (const std::int64_t n : kSizes) {
+      std::vector<float> x(static_cast<std::size_t>(n)), out(x.size(), NAN);
+      for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i);
+      build->pair_up(x.data(), out.data(), n);
+      std::sort(out.begin(), out.end());
+      CHECK(out == x);
+    }
+  }
+}
+
+TEST_CASE("the greatest of a row, shifted exponentials, a factor") {
+  for (const RowKernels* build : builds()) {
+    CHECK(build->row_max(nullptr, 0) == -kInfinity);
+    for (const std::int64_t n : kSizes) {
+      INFO(build->instruction_set << ", " << n);
+      for (const std::int64_t at : {std::int64_t{0}, n / 2, n - 1}) {
+        std::vector<float> x = numbers(n, 10);
+        x[static_cast<std::size_t>(at)] = 50;
+        CHECK(build->row_max(x.data(), n) == 50);
+        for (float& value : x) value = -std::abs(value) - 1;
+        x[static_cast<std::size_t>(at)] = -0.5f;
+        CHECK(build->row_max(x.data(), n) == -0.5f);
+        x.assign(x.size(), -kInfinity);
+        CHECK(build->row_max(x.data(), n) == -kInfinity);
+      }
+      std::vector<float> x = numbers(n, 11, 10);
+      for (std::size_t i = 0; i < x.size(); i += 3) x[i] = -kInfinity;
+      const std::vector<float> before = x;
+      double exact = 0;
+      const float sum = build->exp_shifted(x.data(), n, 20);
+      for (std::size_t i = 0; i < x.size(); ++i) {
+        const double expected = std::exp(static_cast<double>(before[i]) - 20);
+        exact += expected;
+        if (i % 3 == 0) CHECK(x[i] == 0);                             // exactly: hidden keys must weigh nothing
+        CHECK(x[i] == Approx(expected).epsilon(1e-5).margin(1e-37));  // the shifted argument is rounded, too
+      }
+      CHECK(sum == Approx(exact).epsilon(1e-5).margin(1e-37));
+      std::vector<float> scaled = numbers(n, 12);
+      const std::vector<float> unscaled = scaled;
+      build->scale(scaled.data(), n, -1.5f);
+      for (std::size_t i = 0; i < scaled.size(); ++i) CHECK(scaled[i] == -1.5f * unscaled[i]);
     }
   }
 }
