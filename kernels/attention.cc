@@ -38,10 +38,10 @@ Partial flash(const AttentionPart& part, double scale) {
   auto [out, lse] = at::_scaled_dot_product_flash_attention_for_cpu(part.queries, part.keys, part.values, 0.0,
                                                                     part.visible == Visible::kCausal, mask, scale);
   if (part.visible == Visible::kMask) {
-    // A row that sees nothing comes back as 0 with log-sum-exp 0; to the merge it must weigh nothing.
+    // A row that sees nothing comes back as 0 with log-sum-exp 0; to the merge it must weigh nothing. Not −inf: two such parts in a row
+    // would be −inf − −inf.
     const at::Tensor sees = part.mask.any(1);
-    if (!sees.all().item<bool>())
-      lse = lse.masked_fill(sees.logical_not(), -std::numeric_limits<float>::infinity());
+    if (!sees.all().item<bool>()) lse = lse.masked_fill(sees.logical_not(), -1e30);
   }
   return {out, lse};
 }

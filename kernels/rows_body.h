@@ -271,10 +271,10 @@ void scale(float* x, std::int64_t n, float factor) {
 float log_sum_exp(const float* x, std::int64_t n) {
   const float highest = row_max(x, n);
   std::int64_t i = 0;
-  if (!(highest > -__builtin_inff()) || highest == __builtin_inff()) {  // nothing finite, or NaN beside it: let the sum say so
-    float total = 0;
-    for (i = 0; i < n; ++i) total += x[i];
-    return total;
+  if (!(highest > -__builtin_inff()) || highest == __builtin_inff()) {  // nothing finite, or an infinity that outweighs all; NaN stays NaN
+    float answer = highest;
+    for (i = 0; i < n; ++i) answer = x[i] != x[i] ? x[i] : answer;
+    return answer;
   }
   // Blocks of f32 sums gathered in double: 32000 and more terms, none lost.
   double total = 0;
