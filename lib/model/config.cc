@@ -30,7 +30,9 @@ constexpr std::string_view kIgnored[] = {
     "torch_dtype", "torchscript", "transformers.js_config", "transformers_version", "typical_p", "unsloth_fixed",
     "unsloth_version", "use_bfloat16", "use_cache",
     // LongLLaMA: how its memory layers are used. Without memory it is a plain Llama.
-    "last_context_length", "mem_attention_grouping", "mem_dtype", "mem_layers", "mem_positionals"};
+    "last_context_length", "mem_attention_grouping", "mem_dtype", "mem_layers", "mem_positionals",
+    // Which implementation of attention transformers should use, not what it computes.
+    "torch_attention"};
 
 class Reader {
  public:
