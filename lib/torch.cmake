@@ -47,8 +47,8 @@ function(uio_add_cuda_plugin)
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/kernels/*.cu)
   add_library(uio_cuda MODULE ${sources})
   set_target_properties(uio_cuda PROPERTIES CUDA_RUNTIME_LIBRARY Shared BUILD_RPATH "${UIO_TORCH_RPATH}")
-  # Nothing of it is called by name: without --no-as-needed the linker would leave LibTorch's CUDA part out.
   set_target_properties(uio_cuda PROPERTIES CUDA_STANDARD 17)  # the newest dialect that CMake 3.25 knows of nvcc 13
+  # Nothing of it is called by name: without --no-as-needed the linker would leave LibTorch's CUDA part out.
   target_link_options(uio_cuda PRIVATE LINKER:--allow-shlib-undefined LINKER:--disable-new-dtags LINKER:--no-as-needed)
   target_link_libraries(uio_cuda PRIVATE uio_import_torch_cuda uio_import_c10_cuda)
 endfunction()

@@ -3,15 +3,6 @@
 #include <utility>
 
 namespace uio {
-namespace {
-
-bool are_same(const Provenance& a, const Provenance& b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const Stage& x, const Stage& y) {
-    return x.program == y.program && x.version == y.version && x.options == y.options;
-  });
-}
-
-}  // namespace
 
 StreamCutter::StreamCutter(Sink& sink, const Selection& selection, Stage stage)
     : sink_(sink), selection_(selection), stage_(std::move(stage)) {}
@@ -28,7 +19,7 @@ void StreamCutter::add(Source& source) {
   RecordReader reader(source);
   while (const auto record = reader.next_header()) {
     if (!selection_.contains(span_of(*record))) continue;
-    if (!writer_ || !are_same(provenance_, reader.provenance())) start_section(reader.provenance());
+    if (!writer_ || provenance_ != reader.provenance()) start_section(reader.provenance());
     writer_->write_raw(reader.raw());
     ++records_;
   }

@@ -68,6 +68,7 @@ const Span& span_of(const Record& record);
 struct Stage {
   std::string program, version;
   std::vector<std::pair<std::string, std::string>> options;
+  bool operator==(const Stage&) const = default;
 };
 using Provenance = std::vector<Stage>;
 

@@ -26,7 +26,7 @@ class Compressor {
   void run() {
     RecordSource source(io_.inputs, *ready_.tokenizer, static_cast<std::uint32_t>(method_.segment_length()), {}, io_.host);
     while (auto record = source.next()) {
-      if (!writer_ || !is_same(source.provenance(), provenance_)) {  // inputs of other origin get a section of their own
+      if (!writer_ || source.provenance() != provenance_) {  // inputs of other origin get a section of their own
         close();
         open(source.provenance());
       }
@@ -49,12 +49,6 @@ class Compressor {
   std::int64_t batch_size() const {
     if (job_.batch > 0) return job_.batch;
     return std::max<std::int64_t>(1, kTokensAtOnce / (method_.segment_length() + method_.memory_length()));
-  }
-
-  static bool is_same(const Provenance& a, const Provenance& b) {
-    return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const Stage& x, const Stage& y) {
-      return x.program == y.program && x.version == y.version && x.options == y.options;
-    });
   }
 
   void close() {

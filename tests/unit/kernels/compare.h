@@ -6,7 +6,7 @@
 
 #include <catch2/catch.hpp>
 
-#include "kernels/policy.h"
+#include "unit/kernels/force_reference.h"
 
 namespace uio::test {
 
@@ -37,15 +37,5 @@ inline at::Tensor normal(at::IntArrayRef sizes, std::uint64_t seed, at::ScalarTy
   at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(seed);
   return at::randn(sizes, generator, at::TensorOptions().dtype(at::kDouble)).to(dtype);
 }
-
-// The plain compositions for the life of this object.
-class ForceReference {
- public:
-  ForceReference() : before_(kernels::is_reference_forced()) { kernels::force_reference(true); }
-  ~ForceReference() { kernels::force_reference(before_); }
-
- private:
-  bool before_;
-};
 
 }  // namespace uio::test

@@ -14,11 +14,11 @@
 #include "base/error.h"
 #include "io/json.h"
 #include "io/safetensors.h"
-#include "kernels/policy.h"
 #include "model/checkpoint.h"
 #include "model/config.h"
 #include "model/model.h"
 #include "unit/io/scratch.h"
+#include "unit/kernels/force_reference.h"
 
 namespace uio::test {
 
@@ -84,9 +84,8 @@ inline Json tiny_config() {
               {"rms_norm_eps", 1e-5},         {"rope_theta", 10000.0},  {"hidden_act", "silu"},
               {"tie_word_embeddings", false}, {"bos_token_id", 1},      {"eos_token_id", 2}};
 }
-// tiny_config with some keys set otherwise; null removes one.
-inline Json tiny_config(const Json& changes) {
-  Json config = tiny_config();
+// A configuration with some keys set otherwise; null removes one.
+inline Json with_changes(Json config, const Json& changes) {
   for (const auto& [key, value] : changes.items()) {
     if (value.is_null())
       config.erase(key);
@@ -95,6 +94,7 @@ inline Json tiny_config(const Json& changes) {
   }
   return config;
 }
+inline Json tiny_config(const Json& changes) { return with_changes(tiny_config(), changes); }
 
 // Every tensor that the configuration asks for, from the seed: matrices that keep the size of rows, biases and norms that
 // matter.
@@ -170,13 +170,7 @@ inline Json tiny_adapter_config(const Json& changes = Json::object()) {
                  {"memory_positions", "staged"},
                  {"encoder_targets", {"q_proj", "v_proj"}},
                  {"transfer_targets", {"k_proj", "v_proj"}}};
-  for (const auto& [key, value] : changes.items()) {
-    if (value.is_null())
-      config.erase(key);
-    else
-      config[key] = value;
-  }
-  return config;
+  return with_changes(std::move(config), changes);
 }
 
 // An adapter's tensors for a model; `shared`: one memory row for all slots.
@@ -238,14 +232,5 @@ inline double largest_difference(const at::Tensor& a, const at::Tensor& b) {
   const double largest = (a.to(at::kDouble) - b.to(at::kDouble)).abs().max().item<double>();
   return std::isnan(largest) ? std::numeric_limits<double>::infinity() : largest;
 }
-
-class ForceReference {
- public:
-  ForceReference() : before_(kernels::is_reference_forced()) { kernels::force_reference(true); }
-  ~ForceReference() { kernels::force_reference(before_); }
-
- private:
-  bool before_;
-};
 
 }  // namespace uio::test
