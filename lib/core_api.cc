@@ -10,6 +10,7 @@
 #include "memory/compress.h"
 #include "memory/decode.h"
 #include "score/score.h"
+#include "train/train.h"
 
 namespace {
 
@@ -36,7 +37,8 @@ void guarded(const Job& job, uio::JobIo& io) {
 }
 
 constexpr uio::CoreApi kApi = {uio::kCoreApiVersion, guarded<uio::CompressJob, uio::compress>, guarded<uio::DecodeJob, uio::decode>,
-                               guarded<uio::ScoreJob, uio::score>, versions};
+                               guarded<uio::ScoreJob, uio::score>,
+                               guarded<uio::TrainJob, uio::train>, uio::estimator_table, versions};
 
 }  // namespace
 

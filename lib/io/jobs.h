@@ -76,18 +76,72 @@ struct ScoreJob {
   int batch = 0;
 };
 
+// What a step does to the weights: AdamW (arXiv 1711.05101), its schedule and clipping. Defaults: arXiv 2406.18173, released code.
+struct Optimisation {
+  double rate = 1e-4;  // peak learning rate
+  double beta1 = 0.9, beta2 = 0.95, epsilon = 1e-8;
+  double weight_decay = 0.1;         // of matrices; token rows, norms and biases have none
+  double warmup = 0.01;              // share of the schedule in which the rate rises from 0
+  std::string schedule = "cosine";   // cosine, linear, constant
+  double final_rate = 0;             // share of the peak at the schedule's end
+  std::uint64_t schedule_steps = 0;  // length of the schedule; 0: `steps`
+  double clip = 1;                   // greatest norm of the whole gradient; 0: none
+};
+
+// A fresh adapter's shape; L and M are in ModelChoice.
+struct AdapterShape {
+  std::uint32_t rank = 128;
+  double alpha = 512;
+  std::string encoder_targets = "q_proj,v_proj", transfer_targets = "k_proj,v_proj";
+  std::string mask = "staged", positions = "staged";
+  bool shared_row = false;  // one row for all memory tokens
+};
+
+struct TrainJob {
+  ModelChoice choice;
+  std::string state;             // file; empty: none is read or written
+  std::uint64_t steps = 0;       // go on until the state has made so many; 0: make one more
+  std::uint64_t save_every = 1;  // steps
+  std::uint32_t accumulate = 4;  // documents a step
+  int batch = 0;                 // documents side by side; 0: chosen
+  std::string trainable = "adapter";  // adapter, full, base
+  std::string objective = "lm";       // lm, autoencode, distill, mix
+  std::vector<std::pair<std::string, double>> mix;  // of --objective mix: objectives and their weights
+  std::string repeat_prompt = "\n";   // what stands between the memories and the text that `autoencode` repeats
+  std::string loss = "token";         // token, released
+  std::string estimator = "exact";    // a row of the table that --list-estimators prints
+  std::uint32_t window = 4, reservoir = 4;  // sizes of the estimators' sets, in segments
+  double decay = 0.9;                       // of `decayed`
+  Optimisation optimisation;
+  bool init_adapter = false, init_base = false;  // --init, where there is no state yet
+  AdapterShape shape;
+  std::uint32_t document_segments = 0;   // train on pieces of at most so many segments; 0: whole documents
+  std::vector<double> corpus_weights;    // how often each input is drawn from, relatively; empty: by its documents
+  bool shuffle = true;
+  std::string recompute = "auto";        // auto, always, never: activations of a layer again instead of keeping them
+  std::vector<std::string> reset;        // parts of the state that are begun anew: optimiser, schedule, data, random
+  std::string gradients;                 // file for the last step's gradient; empty: none
+  std::string export_directory;          // where the trained parts go in their public format; empty: nowhere
+  std::string export_dtype = "f32";      // f32, bf16, f16
+  std::vector<std::string> validate;     // inputs to measure the loss on
+  std::uint64_t validate_every = 0;      // steps; 0: at the end only
+};
+
 // The tensor part, a shared object that is loaded when the arguments are right. Each function throws Error.
 struct CoreApi {
   int version;
   void (*compress)(const CompressJob&, JobIo&);
   void (*decode)(const DecodeJob&, JobIo&);
   void (*score)(const ScoreJob&, JobIo&);
+  void (*train)(const TrainJob&, JobIo&);
+  // The table of gradient estimators, for people: one line each under a line of headings.
+  std::vector<std::string> (*estimators)();
   // One line per component ("LibTorch 2.11.0", …), for --version -v.
   std::vector<std::string> (*versions)();
 };
 // The sizes are part of the version: programs and core built from different versions of this page must not meet.
 inline constexpr int kCoreApiVersion =
-    1 << 16 | static_cast<int>((sizeof(CompressJob) * 3 + sizeof(DecodeJob) * 5 + sizeof(ScoreJob) * 7 + sizeof(JobIo) * 11) & 0xffff);
+    1 << 16 | static_cast<int>((sizeof(CompressJob) * 3 + sizeof(DecodeJob) * 5 + sizeof(ScoreJob) * 7 + sizeof(TrainJob) * 13 + sizeof(JobIo) * 11) & 0xffff);
 
 }  // namespace uio
 

@@ -27,6 +27,8 @@ struct Segment {
   std::uint32_t segment_length = 0;  // L, in tokens
   bool is_closed = false;            // closed by its content: whole whatever its length (content-defined boundaries)
   std::vector<std::int32_t> tokens;
+  // How much each token counts in training's loss (0: it is read, not scored), one a token; empty: each counts 1.
+  std::vector<std::uint8_t> weights;
   std::string text;  // the document's bytes [byte_begin, byte_end), as they were
   bool is_full() const { return is_closed || tokens.size() == segment_length; }
 };
