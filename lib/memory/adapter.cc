@@ -1,11 +1,14 @@
 #include "memory/adapter.h"
 
 #include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
 
+#include <cmath>
 #include <filesystem>
 #include <set>
 
 #include "base/error.h"
+#include "base/random.h"
 #include "model/fingerprint.h"
 #include "model/tensor.h"
 
@@ -102,17 +105,19 @@ std::pair<std::int64_t, std::int64_t> sizes_of(const ModelConfig& c, Projection 
   return {};
 }
 
-// The configuration as one canonical text, part of the adapter's fingerprint. base_fingerprint is left out: it says nothing
-// about what is computed that the memory's own base fingerprint does not say.
-std::string canonical(const AdapterConfig& c) {
+// The keys that decide what is computed.
+Json settings_of(const AdapterConfig& c) {
   Json names = Json::array(), heads = Json::array();
   for (const Projection p : c.encoder_targets) names.push_back(name_of(p));
   for (const Projection p : c.transfer_targets) heads.push_back(name_of(p));
   return Json{{"method", c.method},         {"segment_length", c.segment_length}, {"memory_length", c.memory_length},
               {"lora_rank", c.lora_rank},   {"lora_alpha", c.lora_alpha},         {"memory_mask", name_of(c.mask)},
-              {"memory_positions", name_of(c.positions)}, {"encoder_targets", names}, {"transfer_targets", heads}}
-      .dump();
+              {"memory_positions", name_of(c.positions)}, {"encoder_targets", names}, {"transfer_targets", heads}};
 }
+
+// The configuration as one canonical text, part of the adapter's fingerprint. base_fingerprint is left out: it says nothing
+// about what is computed that the memory's own base fingerprint does not say.
+std::string canonical(const AdapterConfig& c) { return settings_of(c).dump(); }
 
 bool exists(const std::string& path) {
   std::error_code ignored;
@@ -131,6 +136,14 @@ std::int64_t Adapter::slot_cover(std::int64_t slot) const {
 std::int64_t Adapter::slot_position(std::int64_t slot) const {
   if (config.positions == SlotRule::kCausal) return static_cast<std::int64_t>(config.segment_length) + slot;
   return ((slot + 1) * 2 * config.segment_length + config.memory_length) / (2 * static_cast<std::int64_t>(config.memory_length));
+}
+
+Json to_json(const AdapterConfig& config) {
+  Json json = settings_of(config);
+  json["format"] = "uio-adapter";
+  json["version"] = 1;
+  if (!config.base_fingerprint.empty()) json["base_fingerprint"] = config.base_fingerprint;
+  return json;
 }
 
 AdapterConfig parse_adapter_config(const Json& json, const std::string& subject) {
@@ -204,20 +217,63 @@ Adapter load_adapter(const std::string& directory, const Model& model) {
   return adapter;
 }
 
-Adapter fresh_adapter(const Model& model, std::uint32_t segment_length, std::uint32_t memory_length) {
+Adapter initial_adapter(const Model& model, AdapterConfig config, bool shared_row, std::uint64_t seed) {
   const ModelConfig& m = model.config();
   Adapter adapter;
-  adapter.config.segment_length = segment_length;
-  adapter.config.memory_length = memory_length;
   const std::int64_t row = m.eos.empty() ? 2 : m.eos.front();
   if (row < 0 || row >= m.vocabulary)
     throw Error(ErrorKind::kMismatch, "no fresh adapter", model.directory(), "end-of-sequence token " + std::to_string(row) + " is not in the vocabulary");
-  adapter.memory_tokens = model.embedding_row(row).to(model.placement().residual()).unsqueeze(0).clone();
+  adapter.memory_tokens =
+      model.embedding_row(row).detach().to(model.placement().residual()).unsqueeze(0).repeat({shared_row ? 1 : config.memory_length, 1});
   adapter.encoder.resize(static_cast<std::size_t>(m.layers));
   adapter.transfer.resize(static_cast<std::size_t>(m.layers));
-  // The rows are the base's own, so its fingerprint stands for them.
-  adapter.fingerprint = fingerprint_of("uio-adapter fresh " + std::to_string(row) + " " + model.fingerprint() + "\n" + canonical(adapter.config), {}, 1);
+  const auto options = at::TensorOptions().dtype(model.placement().residual());
+  const auto make_pairs = [&](const char* part, const std::vector<Projection>& list, std::vector<LayerLora>& into) {
+    for (std::int64_t l = 0; l < m.layers; ++l) {
+      for (const Projection p : list) {
+        const auto [in, out] = sizes_of(m, p);
+        const double bound = 1 / std::sqrt(static_cast<double>(in));
+        auto generator = at::detail::createCPUGenerator(Random(seed, tensor_prefix(part, l, p)).next());
+        Lora& lora = into[static_cast<std::size_t>(l)][static_cast<std::size_t>(p)];
+        lora.a = at::empty({config.lora_rank, in}, options).uniform_(-bound, bound, generator).to(model.placement().device);
+        lora.b = at::zeros({out, config.lora_rank}, options).to(model.placement().device);
+        lora.scale = config.lora_alpha / static_cast<double>(config.lora_rank);
+      }
+    }
+  };
+  if (config.lora_rank > 0) {
+    make_pairs("encoder", config.encoder_targets, adapter.encoder);
+    make_pairs("transfer", config.transfer_targets, adapter.transfer);
+  }
+  adapter.config = std::move(config);
+  // Rows and updates come of the base, the configuration and the seed, so these stand for them.
+  adapter.fingerprint = fingerprint_of("uio-adapter initial " + std::to_string(row) + " " + std::to_string(seed) + " " + model.fingerprint() + "\n" +
+                                           canonical(adapter.config), {}, 1);
   return adapter;
+}
+
+Adapter fresh_adapter(const Model& model, std::uint32_t segment_length, std::uint32_t memory_length) {
+  AdapterConfig config;
+  config.segment_length = segment_length;
+  config.memory_length = memory_length;
+  return initial_adapter(model, std::move(config), /*shared_row=*/true, 0);
+}
+
+void for_each_tensor(Adapter& adapter, const std::function<void(const std::string& name, at::Tensor& tensor)>& visit) {
+  visit("memory_tokens", adapter.memory_tokens);
+  const auto visit_pairs = [&](const char* part, std::vector<LayerLora>& layers) {
+    for (std::size_t l = 0; l < layers.size(); ++l) {
+      for (int p = 0; p < kProjections; ++p) {
+        Lora& lora = layers[l][static_cast<std::size_t>(p)];
+        if (!lora.a.defined()) continue;
+        const std::string prefix = tensor_prefix(part, static_cast<std::int64_t>(l), static_cast<Projection>(p));
+        visit(prefix + ".lora_A.weight", lora.a);
+        visit(prefix + ".lora_B.weight", lora.b);
+      }
+    }
+  };
+  visit_pairs("encoder", adapter.encoder);
+  visit_pairs("transfer", adapter.transfer);
 }
 
 Adapter choose_adapter(const ModelChoice& choice, const Model& model) {

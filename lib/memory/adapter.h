@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,7 @@ struct AdapterConfig {
   std::string base_fingerprint;  // empty: not said
 };
 
+Json to_json(const AdapterConfig& config);
 // Throws Error{kData} for missing keys and wrong types, Error{kMismatch} for what is not understood, naming the key.
 AdapterConfig parse_adapter_config(const Json& json, const std::string& subject);
 
@@ -52,6 +54,13 @@ struct Adapter {
 Adapter load_adapter(const std::string& directory, const Model& model);
 // An untrained one: M equal rows copied from the end-of-sequence token's embedding, no LoRA.
 Adapter fresh_adapter(const Model& model, std::uint32_t segment_length, std::uint32_t memory_length);
+// One to be trained: memory rows copied from the end-of-sequence token's embedding (one row, or M), LoRA of the configured rank
+// and targets with A Kaiming-uniform (a = √5: bound 1/√in) and B = 0, so that it computes what fresh_adapter's does.
+Adapter initial_adapter(const Model& model, AdapterConfig config, bool shared_row, std::uint64_t seed);
+
+// Every tensor by its name in the adapter's file, in that file's order of layers.
+void for_each_tensor(Adapter& adapter, const std::function<void(const std::string& name, at::Tensor& tensor)>& visit);
+
 // What `choice` asks for: the directory it names, `adapter` inside the model's, or "fresh". Throws Error{kUsage} when there is
 // none, or when L or M are asked for that are not the adapter's.
 Adapter choose_adapter(const ModelChoice& choice, const Model& model);

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "kernels/attention.h"
 #include "memory/method.h"
+#include "model/recompute.h"
 #include "model/rope.h"
 
 namespace uio {
@@ -39,7 +40,7 @@ class Uio : public MemoryMethod {
 
   const Adapter& adapter() const override { return adapter_; }
 
-  at::Tensor encode(const at::Tensor& ids) const override {
+  at::Tensor encode(const at::Tensor& ids, std::span<const at::Tensor>) const override {
     const std::int64_t batch = ids.size(0), slots = memory_length(), layers = model_.config().layers;
     const at::Tensor rows = adapter_.memory_tokens.expand({slots, -1}).unsqueeze(0).expand({batch, -1, -1});
     at::Tensor x = at::cat({model_.embed(ids), rows}, 1);  // [B, L+M, D]
@@ -48,16 +49,19 @@ class Uio : public MemoryMethod {
       const at::Tensor input = model_.attention_input(l, x);
       memory.push_back(input.narrow(1, input.size(1) - slots, slots));
       // What the last layer would compute is read by nobody, and of the layer before it only the slots' rows are.
-      if (l < layers - 1) x = layer(l, x, input, /*slots_only=*/l == layers - 2);
+      if (l < layers - 1)
+        x = recompute([this, l, layers](const at::Tensor& x, const at::Tensor& input, const at::Tensor&) { return layer(l, x, input, l == layers - 2); },
+                      x, input);
     }
     return at::stack(memory, 1).to(model_.placement().stored);
   }
 
   KeysValues transfer(const at::Tensor& hidden) const override {
     std::vector<at::Tensor> keys, values;
+    const std::vector<at::Tensor> layers = hidden.unbind(1);  // one backward step for all, where select would have one each
     for (std::int64_t l = 0; l < model_.config().layers; ++l) {
       const LayerLora& lora = adapter_.transfer[static_cast<std::size_t>(l)];
-      const at::Tensor rows = hidden.select(1, l).to(model_.placement().computed).contiguous();  // [B, M, D]
+      const at::Tensor rows = layers[static_cast<std::size_t>(l)].to(model_.placement().computed).contiguous();  // [B, M, D]
       keys.push_back(model_.heads(l, Projection::kKey, rows, &lora[static_cast<int>(Projection::kKey)]).transpose(1, 2));
       values.push_back(model_.heads(l, Projection::kValue, rows, &lora[static_cast<int>(Projection::kValue)]).transpose(1, 2));
     }

@@ -21,7 +21,7 @@ constexpr std::string_view kIgnored[] = {
     "cross_attention_hidden_size", "decoder_start_token_id", "diversity_penalty", "do_sample", "dtype", "early_stopping",
     "encoder_no_repeat_ngram_size", "exponential_decay_length_penalty", "finetuning_task", "forced_bos_token_id",
     "forced_eos_token_id", "gradient_checkpointing", "gradient_checkpointing_use_reentrant", "hidden_dropout_prob",
-    "id2label", "initializer_range", "is_decoder", "is_encoder_decoder", "is_llama_config", "label2id", "length_penalty",
+    "id2label", "is_decoder", "is_encoder_decoder", "is_llama_config", "label2id", "length_penalty",
     "max_length", "max_sequence_length", "min_length", "no_repeat_ngram_size", "num_beam_groups", "num_beams",
     "num_return_sequences", "output_attentions", "output_hidden_states", "output_scores", "pad_token_id", "prefix",
     "pretraining_tp", "problem_type", "pruned_heads", "remove_invalid_values", "repetition_penalty",
@@ -244,6 +244,7 @@ ModelConfig parse_model_config(const Json& json, const std::string& subject) {
   out.positions = config.integer("max_position_embeddings", 1, 1ll << 40,
                                  is_llama ? 2048 : out.model_type == "mistral" ? 131072 : 32768);
   out.norm_epsilon = config.positive("rms_norm_eps", 1e-6);
+  out.initializer_range = config.positive("initializer_range", 0.02);
   out.tied_embeddings = config.boolean("tie_word_embeddings", false);
   const std::string activation = config.text("hidden_act", "silu");
   if (activation != "silu") config.unsupported("hidden_act '" + activation + "' is not understood");

@@ -29,6 +29,7 @@ struct ModelConfig {
   std::int64_t hidden_size = 0, intermediate_size = 0, layers = 0, heads = 0, kv_heads = 0, head_size = 0, vocabulary = 0;
   std::int64_t positions = 0;  // max_position_embeddings
   double norm_epsilon = 1e-6;
+  double initializer_range = 0.02;  // standard deviation of fresh weights
   bool tied_embeddings = false;
   bool qkv_bias = false, output_bias = false, mlp_bias = false;
   bool qk_norm = false;                     // RMSNorm of each head's query and key before rotation (Qwen3)

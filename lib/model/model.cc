@@ -1,12 +1,14 @@
 #include "model/model.h"
 
 #include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <set>
 
 #include "base/error.h"
+#include "base/random.h"
 #include "kernels/linear.h"
 #include "kernels/policy.h"
 #include "kernels/rms_norm.h"
@@ -26,6 +28,13 @@ const char* module_of(Projection projection) {
   return projection == Projection::kGate || projection == Projection::kUp || projection == Projection::kDown ? "mlp." : "self_attn.";
 }
 
+// Each weight from a stream of its own: the same whatever else the model has.
+at::Tensor fresh_weight(const std::string& name, const std::vector<std::int64_t>& shape, double range, std::uint64_t seed) {
+  if (name.ends_with(".bias")) return at::zeros(shape);
+  if (shape.size() == 1) return at::ones(shape);
+  return at::empty(shape).normal_(0, range, at::detail::createCPUGenerator(Random(seed, name).next()));
+}
+
 }  // namespace
 
 const char* name_of(Projection projection) {
@@ -33,13 +42,15 @@ const char* name_of(Projection projection) {
   return kNames[static_cast<int>(projection)];
 }
 
-Model::Model(const std::string& directory, Placement placement, const std::string& cache_dir, int threads)
-    : directory_(directory), placement_(placement), checkpoint_(directory), config_(read_model_config(directory)) {
+Model::Model(const std::string& directory, Placement placement, const std::string& cache_dir, int threads, Weights weights, std::uint64_t seed)
+    : directory_(directory), placement_(placement), config_(read_model_config(directory)) {
   const ModelConfig& c = config_;
+  if (weights == Weights::kCheckpoint) checkpoint_ = std::make_unique<Checkpoint>(directory);
   std::set<std::string> used;
   const auto get = [&](const std::string& name, const std::vector<std::int64_t>& shape, at::ScalarType dtype) {
+    if (!checkpoint_) return fresh_weight(name, shape, c.initializer_range, seed).to(placement_.device, dtype);
     used.insert(name);
-    return load(checkpoint_.tensor(name, shape), name, dtype, placement_.device);
+    return load(checkpoint_->tensor(name, shape), name, dtype, placement_.device);
   };
   const auto residual = placement_.residual();
 
@@ -71,11 +82,40 @@ Model::Model(const std::string& directory, Placement placement, const std::strin
       if (has_bias[p]) layer.linear[static_cast<std::size_t>(p)].bias = get(name + ".bias", {out[p]}, placement_.computed);
     }
   }
+  if (!checkpoint_) {
+    fingerprint_ = fingerprint_of("uio-model fresh " + std::to_string(seed) + "\n" + canonical(c), {}, 1);
+    return;
+  }
   // A tensor that nobody asked for would change what other programs compute from this directory: say so rather than differ in silence.
-  for (const auto& [name, view] : checkpoint_.tensors())
+  for (const auto& [name, view] : checkpoint_->tensors())
     if (!used.contains(name) && !name.ends_with(".rotary_emb.inv_freq"))
       throw Error(ErrorKind::kMismatch, "unsupported model", directory_, "tensor '" + name + "' is not understood");
-  fingerprint_ = model_fingerprint(checkpoint_, config_, cache_dir, threads);
+  fingerprint_ = model_fingerprint(*checkpoint_, config_, cache_dir, threads);
+}
+
+void Model::for_each_weight(const std::function<void(const std::string& name, at::Tensor& weight)>& visit) {
+  visit("model.embed_tokens.weight", embedding_);
+  if (config_.tied_embeddings)
+    head_ = embedding_;
+  else
+    visit("lm_head.weight", head_);
+  visit("model.norm.weight", final_norm_);
+  for (std::int64_t l = 0; l < config_.layers; ++l) {
+    Layer& layer = layers_[static_cast<std::size_t>(l)];
+    const std::string prefix = layer_name(l);
+    visit(prefix + "input_layernorm.weight", layer.attention_norm);
+    visit(prefix + "post_attention_layernorm.weight", layer.feed_norm);
+    if (config_.qk_norm) {
+      visit(prefix + "self_attn.q_norm.weight", layer.query_norm);
+      visit(prefix + "self_attn.k_norm.weight", layer.key_norm);
+    }
+    for (int p = 0; p < kProjections; ++p) {
+      Linear& linear = layer.linear[static_cast<std::size_t>(p)];
+      const std::string name = prefix + module_of(static_cast<Projection>(p)) + name_of(static_cast<Projection>(p));
+      visit(name + ".weight", linear.weight);
+      if (linear.bias.defined()) visit(name + ".bias", linear.bias);
+    }
+  }
 }
 
 at::Tensor Model::embed(const at::Tensor& ids) const {
@@ -101,8 +141,9 @@ at::Tensor Model::project(std::int64_t layer, Projection projection, const at::T
   if (lora && lora->a.defined()) {
     const at::Tensor low = kernels::linear(flat, lora->a);
     // Added into the product's own rows: no tensor of updates, no pass to add it.
-    out = out.requires_grad() || low.requires_grad() || lora->b.requires_grad() ? at::addmm(out, low, lora->b.t(), 1, lora->scale)
-                                                                                : out.addmm_(low, lora->b.t(), 1, lora->scale);
+    const at::Tensor b = lora->b.to(out.scalar_type()).t();
+    out = out.requires_grad() || low.requires_grad() || b.requires_grad() ? at::addmm(out, low, b, 1, lora->scale)
+                                                                          : out.addmm_(low, b, 1, lora->scale);
   }
   std::vector<std::int64_t> shape = rows.sizes().vec();
   shape.back() = out.size(-1);

@@ -42,9 +42,18 @@ using Attend = std::function<at::Tensor(std::int64_t layer, const at::Tensor& q,
 
 class Model {
  public:
+  enum class Weights {
+    kCheckpoint,  // those of the directory
+    kFresh        // matrices and embeddings drawn from N(0, initializer_range), norms 1, biases 0; the directory needs only config.json
+  };
   // Maps and checks everything; weights whose dtype is `placement.stored` are used where they lie.
   // Throws what Checkpoint and parse_model_config throw, and Error{kMismatch} for tensors that are not understood.
-  Model(const std::string& directory, Placement placement, const std::string& cache_dir, int threads);
+  Model(const std::string& directory, Placement placement, const std::string& cache_dir, int threads,
+        Weights weights = Weights::kCheckpoint, std::uint64_t seed = 0);
+
+  // Every weight by its checkpoint's name, to look at or to replace by another tensor of the same shape (trained ones are leaves
+  // that require gradients). Tied embeddings are visited once and stay tied.
+  void for_each_weight(const std::function<void(const std::string& name, at::Tensor& weight)>& visit);
 
   const ModelConfig& config() const { return config_; }
   const Placement& placement() const { return placement_; }
@@ -69,6 +78,8 @@ class Model {
 
   // Final norm of [..., D], in `computed`.
   at::Tensor final_norm(const at::Tensor& x) const;
+  // The output matrix [V, D]; the embedding where they are tied.
+  const at::Tensor& head() const { return head_; }
   // Logits of final-normed rows [R, D]: [R, V] in f32 (f64 for f64).
   at::Tensor logits(const at::Tensor& rows) const;
   // log p(target | row) of final-normed rows [R, D], targets int64 [R]: [R] f32 (f64); the logits of all rows never exist at once.
@@ -89,7 +100,7 @@ class Model {
 
   std::string directory_;
   Placement placement_;
-  Checkpoint checkpoint_;
+  std::unique_ptr<Checkpoint> checkpoint_;  // null: fresh weights
   ModelConfig config_;
   std::string fingerprint_;
   at::Tensor embedding_, final_norm_, head_;
