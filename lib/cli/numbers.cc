@@ -10,6 +10,8 @@
 namespace uio::cli {
 namespace {
 
+constexpr double kGreatestWeight = 1e9;
+
 [[noreturn]] void refuse(const std::string& option, const std::string& text, const std::string& expected) {
   throw Error(ErrorKind::kUsage, "bad value of " + option, text, "expected " + expected);
 }
@@ -19,6 +21,11 @@ std::string shown(double value) {
   char buffer[64];
   const auto end = std::to_chars(buffer, buffer + sizeof buffer, value).ptr;
   return {buffer, end};
+}
+
+void need_one_above_zero(const std::string& option, const std::string& text, const std::vector<double>& weights) {
+  if (std::none_of(weights.begin(), weights.end(), [](double weight) { return weight > 0; }))
+    refuse(option, text, "one weight that is more than 0");
 }
 
 }  // namespace
@@ -65,6 +72,36 @@ std::vector<std::string> parse_choices(const std::string& option, const std::str
     parse_choice(option, *one, choices);
     if (std::find(chosen.begin(), one, *one) != one) refuse(option, text, "each name once, found " + *one + " twice");
   }
+  return chosen;
+}
+
+std::vector<double> parse_reals(const std::string& option, const std::string& text, double least, double most) {
+  std::vector<double> values;
+  for (const std::string& one : split(text, ',')) values.push_back(parse_real(option, one, least, most));
+  if (values.empty()) refuse(option, text, "numbers from " + shown(least) + " to " + shown(most) + ", separated by commas");
+  return values;
+}
+
+std::vector<double> parse_weights(const std::string& option, const std::string& text) {
+  auto weights = parse_reals(option, text, 0, kGreatestWeight);
+  need_one_above_zero(option, text, weights);
+  return weights;
+}
+
+std::vector<std::pair<std::string, double>> parse_weighted_choices(const std::string& option, const std::string& text,
+                                                                   const std::string& choices) {
+  std::vector<std::pair<std::string, double>> chosen;
+  std::vector<double> weights;
+  std::string names;
+  for (const std::string& one : split(text, ',')) {
+    const std::size_t equals = one.find('=');
+    if (equals == std::string::npos) refuse(option, one, "a name of " + choices + " and its weight, like lm=1");
+    weights.push_back(parse_real(option, one.substr(equals + 1), 0, kGreatestWeight));
+    chosen.emplace_back(one.substr(0, equals), weights.back());
+    names += (names.empty() ? "" : ",") + chosen.back().first;
+  }
+  parse_choices(option, names, choices);
+  need_one_above_zero(option, text, weights);
   return chosen;
 }
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace uio::cli {
@@ -16,6 +17,13 @@ double parse_real(const std::string& option, const std::string& text, double lea
 const std::string& parse_choice(const std::string& option, const std::string& text, const std::string& choices);
 // A list of distinct choices separated by commas, at least one.
 std::vector<std::string> parse_choices(const std::string& option, const std::string& text, const std::string& choices);
+// Numbers separated by commas, at least one.
+std::vector<double> parse_reals(const std::string& option, const std::string& text, double least, double most);
+// Numbers from 0 separated by commas, one of them more than 0.
+std::vector<double> parse_weights(const std::string& option, const std::string& text);
+// A list of distinct choices with their weights, "lm=1,distill=0.5".
+std::vector<std::pair<std::string, double>> parse_weighted_choices(const std::string& option, const std::string& text,
+                                                                   const std::string& choices);
 // auto, cpu, cuda or cuda:N. Says nothing about whether the device is there.
 const std::string& parse_device(const std::string& option, const std::string& text);
 

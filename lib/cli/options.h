@@ -11,15 +11,15 @@
 namespace uio::cli {
 
 // One bit a program, so that a row of the table can name several.
-enum Program : unsigned { kSegment = 1, kCompress = 2, kDecode = 4, kScore = 8, kInspect = 16 };
-inline constexpr unsigned kAllPrograms = kSegment | kCompress | kDecode | kScore | kInspect;
-inline constexpr unsigned kTensorPrograms = kCompress | kDecode | kScore;
+enum Program : unsigned { kSegment = 1, kCompress = 2, kDecode = 4, kScore = 8, kInspect = 16, kTrain = 32 };
+inline constexpr unsigned kAllPrograms = kSegment | kCompress | kDecode | kScore | kInspect | kTrain;
+inline constexpr unsigned kTensorPrograms = kCompress | kDecode | kScore | kTrain;
 
 // What a shell offers for a value.
 enum class Completion { kNothing, kFile, kDirectory, kChoices };
 
 // Headings of --help, in this order. Hidden rows are parsed and shown nowhere.
-enum class Category { kTask, kModel, kOutput, kGeneral, kHidden };
+enum class Category { kTask, kGradient, kOptimiser, kFresh, kModel, kOutput, kGeneral, kHidden };
 
 // One value found on the command line.
 struct Given {

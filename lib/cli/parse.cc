@@ -103,6 +103,7 @@ Settings parse_arguments(Program program, int argc, const char* const* argv) {
       if (one.option == parsed) store(settings, *one.row, parsed->results()[done[parsed]++]);
   }
   for (const auto& [row, option] : bound) {
+    if (option->count() > 0) settings.given.insert(row->name);
     if (!row->affects_bytes || (row->unused_by & program)) continue;
     std::string name = row->name;  // as a key of JSON, where it is shown
     std::replace(name.begin(), name.end(), '-', '_');

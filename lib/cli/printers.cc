@@ -14,6 +14,12 @@ const char* heading_of(Category category) {
   switch (category) {
     case Category::kTask:
       return "what to do";
+    case Category::kGradient:
+      return "gradient";
+    case Category::kOptimiser:
+      return "optimiser";
+    case Category::kFresh:
+      return "weights made afresh";
     case Category::kModel:
       return "model";
     case Category::kOutput:
@@ -46,7 +52,18 @@ std::string right_column(const Option& option) {
 void append_wrapped(std::string& text, std::size_t column, const std::string& words) {
   std::size_t used = column;
   bool is_first = true;
-  for (const std::string& word : split(words, ' ')) {
+  for (std::string word : split(words, ' ')) {
+    // A list of choices that is longer than a line goes on after one of its bars.
+    for (std::size_t most = kHelpWidth - column; word.size() > most;) {
+      const std::size_t bar = word.rfind('|', most - 1);
+      if (bar == std::string::npos) break;
+      if (!is_first) text += "\n" + std::string(column, ' ');
+      text += word.substr(0, bar + 1);
+      word.erase(0, bar + 1);
+      text += "\n" + std::string(column, ' ');
+      used = column;
+      is_first = true;
+    }
     if (!is_first && used + 1 + word.size() > kHelpWidth) {
       text += "\n" + std::string(column, ' ');
       used = column;
@@ -90,7 +107,8 @@ std::string help_text(Program program) {
   text += "Without operands, or for the operand -, standard input is read.\n";
 
   std::string unused;
-  for (const Category category : {Category::kTask, Category::kModel, Category::kOutput, Category::kGeneral}) {
+  for (const Category category : {Category::kTask, Category::kGradient, Category::kOptimiser, Category::kFresh,
+                                  Category::kModel, Category::kOutput, Category::kGeneral}) {
     bool has_heading = false;
     for (const Option* option : options_of(program)) {
       if (option->category != category) continue;

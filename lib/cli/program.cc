@@ -113,6 +113,12 @@ ModelChoice Session::model() const {
   if (choice.model.empty())
     throw Error(ErrorKind::kUsage, "no model", "", "neither --model nor UIO_MODEL names one, and this build has no demo model",
                 std::string("name its directory: ") + info_.name + " -m DIR");
+  if (settings_.train.init_adapter) {  // the same as --adapter fresh
+    if (!choice.adapter.empty() && choice.adapter != "fresh")
+      throw Error(ErrorKind::kUsage, "--init adapter with --adapter", choice.adapter,
+                  "an adapter that is read is not made afresh", "leave out one of them");
+    choice.adapter = "fresh";
+  }
   if (choice.adapter.empty()) choice.adapter = environment("UIO_ADAPTER");
   if (choice.memory_length > 0 && choice.adapter != "fresh")
     throw Error(ErrorKind::kUsage, "--memory-length without a fresh adapter", "", "an adapter has its own",

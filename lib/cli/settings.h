@@ -1,6 +1,7 @@
 // What a command line says, parsed: one plain struct, defaults beside the fields.
 #pragma once
 
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -23,9 +24,11 @@ struct Settings {
   DecodeJob decode;
   ScoreJob score;
   InspectJob inspect;
+  TrainJob train;
   bool lines = false, jsonl = false;  // what a document of a text is
   std::string prompt_file;            // of uio-decode; empty: none
   bool has_prompt = false;            // --prompt or --prompt-file was given, be it empty
+  bool list_estimators = false;       // of uio-train-step: print the table and end
 
   std::string output = "-";
   bool force = false;
@@ -35,6 +38,9 @@ struct Settings {
   bool help = false;
   bool version = false;
   std::string generate;  // man, bash, zsh, fish; empty: run
+
+  // Long names of the options on the command line, for those that mean nothing without another.
+  std::set<std::string> given;
 
   // Options that affect bytes, with their values, given or default: the provenance of this stage.
   std::vector<std::pair<std::string, std::string>> stage_options;

@@ -117,6 +117,7 @@ struct TrainJob {
   AdapterShape shape;
   std::uint32_t document_segments = 0;   // train on pieces of at most so many segments; 0: whole documents
   std::vector<double> corpus_weights;    // how often each input is drawn from, relatively; empty: by its documents
+  bool lines = false, jsonl = false;     // what a document of a text is
   bool shuffle = true;
   std::string recompute = "auto";        // auto, always, never: activations of a layer again instead of keeping them
   std::vector<std::string> reset;        // parts of the state that are begun anew: optimiser, schedule, data, random
