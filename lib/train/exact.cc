@@ -1,6 +1,7 @@
 // The full gradient at the activation memory of one segment (algorithm notes 16.9): memories first, without graphs; then backwards
 // through the document, each loss on leaves, each encoder computed again when all that reads its memory has been heard.
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include "train/carried.h"
 #include "train/estimators.h"

@@ -1,6 +1,7 @@
 // Encoder backwards drawn in proportion to how much depends on them (algorithm notes 16.10): all cotangents are computed, exactly;
 // of the encoders only `reservoir` draws are run again, each weighted by the inverse of its expected number.
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <map>
 

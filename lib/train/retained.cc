@@ -2,6 +2,7 @@
 // that says which graphs are kept, when one is let go, and how much a loss's cotangent counts. The losses run on leaves; a memory's
 // encoder is traversed once, when its graph is let go, with what has gathered for it (algorithm notes 16.4 to 16.8).
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <algorithm>
 #include <cmath>

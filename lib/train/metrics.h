@@ -1,0 +1,16 @@
+// What a run reports: one JSON object a line.
+#pragma once
+
+#include "io/json.h"
+#include "train/document.h"
+
+namespace uio {
+
+// {"from","to","n","loss"} for each range of positions that has tokens.
+Json buckets_of(const LossTally& tally);
+// Mean −log p per token of a part; null where there is none.
+Json mean_of(const LossTally::Part& part);
+// The greatest resident size of this process so far, bytes.
+std::uint64_t peak_bytes();
+
+}  // namespace uio

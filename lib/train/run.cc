@@ -1,0 +1,355 @@
+#include "train/run.h"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+
+#include "base/error.h"
+#include "train/metrics.h"
+#include "train/publish.h"
+
+namespace uio {
+namespace {
+
+constexpr std::int64_t kTokensAtOnce = 4096;           // of documents side by side: rows of a product from which on it runs at full speed
+constexpr double kActivations = 2e9;                   // bytes of activations beyond which they are computed again
+constexpr std::uint64_t kPaperDocuments = 10'000;      // arXiv 2406.18173, released configuration
+
+std::unique_ptr<TrainStateFile> open_state(const std::string& path) {
+  std::error_code failed;
+  if (path.empty() || !std::filesystem::exists(path, failed)) return nullptr;
+  return std::make_unique<TrainStateFile>(path);
+}
+
+std::vector<Corpus> read_corpora(const TrainJob& job, const std::vector<std::string>& inputs, const Workshop& shop, Host& host) {
+  const auto length = shop.method ? static_cast<std::uint32_t>(shop.method->segment_length()) : job.choice.segment_length;
+  const std::uint32_t pieces = job.document_segments > 0 ? job.document_segments : shop.method ? 0 : 1;
+  DocumentOptions options;
+  options.unit = job.jsonl ? DocumentUnit::kJsonLine : job.lines ? DocumentUnit::kLine : DocumentUnit::kFile;
+  std::vector<Corpus> corpora;
+  if (job.corpus_weights.empty()) {
+    corpora.emplace_back(inputs, *shop.tokenizer, length, pieces, options, host);
+    return corpora;
+  }
+  if (job.corpus_weights.size() != inputs.size())
+    throw Error(ErrorKind::kUsage, "one weight is needed for each input", "--corpus-weights",
+                std::to_string(job.corpus_weights.size()) + " given for " + std::to_string(inputs.size()));
+  for (const std::string& input : inputs) corpora.emplace_back(std::vector<std::string>{input}, *shop.tokenizer, length, pieces, options, host);
+  return corpora;
+}
+
+std::vector<std::size_t> sizes_of(const std::vector<Corpus>& corpora) {
+  std::vector<std::size_t> sizes;
+  for (const Corpus& corpus : corpora) sizes.push_back(corpus.pieces().size());
+  return sizes;
+}
+
+// Bytes of activations that a pass of so many tokens keeps: about eighteen rows of the model's width and six of its feed-forward's, a layer.
+double activations_of(const Model& model, std::int64_t tokens) {
+  const ModelConfig& c = model.config();
+  const double row = 18 * static_cast<double>(c.hidden_size) + 6 * static_cast<double>(c.intermediate_size);
+  return row * static_cast<double>(c.layers * tokens) * static_cast<double>(c10::elementSize(model.placement().computed));
+}
+
+double forward_only(Recurrence& document) {
+  const at::NoGradGuard no_gradients;
+  Tensors memories, carried;
+  double total = 0;
+  std::int64_t j = 0;
+  for (const std::int64_t n : document.visible()) {
+    while (static_cast<std::int64_t>(memories.size()) < n) {
+      const auto s = static_cast<std::int64_t>(memories.size());
+      memories.push_back(document.encode(s, memories));
+      const Tensors seen = document.transfer(s, memories.back());
+      if (carried.empty()) carried = seen;
+      else
+        for (std::size_t i = 0; i < seen.size(); ++i) carried[i] = at::cat({carried[i], seen[i]}, kMemoryAxis);
+    }
+    total += document.loss(j++, carried).item<double>();
+  }
+  return total;
+}
+
+}  // namespace
+
+Run::Run(const TrainJob& job, JobIo& io, Processes& processes)
+    : job_(job),
+      io_(io),
+      processes_(processes),
+      state_(open_state(job.state)),
+      shop_(open_workshop(job, state_.get(), *io.host)),
+      objectives_(objectives_of(job.objective, job.mix)),
+      estimator_(estimator_named(job.estimator)),
+      corpora_(read_corpora(job, io.inputs, shop_, *io.host)),
+      optimiser_(*shop_.parameters),
+      trainee_{*shop_.model, shop_.method.get(), false} {
+  if (shop_.method && shop_.method->is_recurrent() && !estimator_.takes_recurrent)
+    throw Error(ErrorKind::kUsage, "this estimator needs an encoder that sees no earlier memories", job.estimator, "method " + shop_.adapter->method + " is recurrent",
+                "exact and bptt take any encoder");
+  if (objectives_.distill > 0 && shop_.trainable != Trainable::kAdapter)
+    throw Error(ErrorKind::kUsage, "distill needs a frozen base to learn from", "--trainable", "it is " + job.trainable + ", expected adapter");
+  if (objectives_.autoencode > 0) {
+    if (!shop_.method) throw Error(ErrorKind::kUsage, "autoencode needs memories", "--trainable", "it is base, expected adapter or full");
+    for (const Token& token : shop_.tokenizer->encode(job.repeat_prompt, /*is_start=*/false)) repeat_prompt_.push_back(token.id);
+    if (repeat_prompt_.empty()) throw Error(ErrorKind::kUsage, "the text before a repetition has no token", "--repeat-prompt", "expected at least one");
+  }
+  if (!job.validate.empty()) {
+    TrainJob other = job;
+    other.corpus_weights.clear();
+    validation_.emplace(std::move(read_corpora(other, job.validate, shop_, *io.host).front()));
+  }
+  order_.emplace(sizes_of(corpora_), job.corpus_weights, job.choice.seed, job.shuffle);
+  progress_.counts.assign(corpora_.size(), 0);
+
+  std::vector<std::string> anew;
+  if (state_) {
+    progress_ = progress_of(*state_);
+    // A schedule that goes on keeps its beginning; the comparison needs to know it.
+    schedule_length_ = state_->description().at("settings").at("schedule").at("length").get<std::uint64_t>();
+  }
+  last_step_ = job.steps > 0 ? job.steps : progress_.step + 1;
+  const std::uint64_t documents = std::max<std::uint64_t>(1, job.accumulate);
+  const auto length_from = [&](std::uint64_t begin) {
+    if (job.optimisation.schedule_steps > 0) return job.optimisation.schedule_steps;
+    return job.steps > 0 ? std::max<std::uint64_t>(1, job.steps - std::min(job.steps, begin)) : (kPaperDocuments + documents - 1) / documents;
+  };
+  schedule_length_ = length_from(progress_.schedule_begin);
+  if (state_) {
+    anew = parts_to_reset(state_->description().at("settings"), settings(), job.reset, job.state);
+    load_weights(*state_, *shop_.parameters, optimiser_, job.state);
+    for (const std::string& part : anew) {
+      io.host->note("begun anew: " + part);
+      if (part == "optimiser") optimiser_.reset();
+      if (part == "schedule") {
+        progress_.schedule_begin = progress_.step;
+        schedule_length_ = length_from(progress_.step);
+      }
+      if (part == "data") progress_.counts.assign(corpora_.size(), 0);
+    }
+    if (progress_.counts.size() != corpora_.size()) throw Error(ErrorKind::kData, "bad state", job.state, "it counts other corpora than its settings name");
+    order_->resume(progress_.counts);
+    state_.reset();
+  }
+  saved_step_ = progress_.step;
+}
+
+RunSettings Run::settings() const {
+  const Optimisation& o = job_.optimisation;
+  Json model = {{"trainable", job_.trainable},
+                {"tokenizer", shop_.tokenizer->fingerprint()},
+                {"dtype", c10::toString(shop_.model->placement().computed)},
+                {"base", shop_.trainable == Trainable::kAdapter ? shop_.model->fingerprint() : canonical(shop_.model->config())}};
+  if (shop_.adapter) {
+    model["adapter"] = shop_.asked_adapter;
+    model["adapter_origin"] = shop_.adapter_origin;
+    bool is_shared = false;
+    for (const Parameter& one : shop_.parameters->all()) is_shared = is_shared || (one.name == "memory_tokens" && one.value.size(0) == 1);
+    model["shared_row"] = is_shared;
+  }
+  Json objective = {{"loss", job_.loss}, {"lm", objectives_.lm}, {"autoencode", objectives_.autoencode}, {"distill", objectives_.distill}, {"estimator", job_.estimator}};
+  if (objectives_.autoencode > 0) objective["repeat_prompt"] = job_.repeat_prompt;
+  if (estimator_.sizes.find("window") != std::string_view::npos) objective["window"] = job_.window;
+  if (estimator_.sizes.find("reservoir") != std::string_view::npos) objective["reservoir"] = job_.reservoir;
+  if (estimator_.sizes.find("decay") != std::string_view::npos) objective["decay"] = job_.decay;
+  Json fingerprints = Json::array();
+  for (const Corpus& corpus : corpora_) fingerprints.push_back(corpus.fingerprint());
+  return {{"model", model},
+          {"objective", objective},
+          {"optimiser", {{"betas", {o.beta1, o.beta2}}, {"epsilon", o.epsilon}, {"weight_decay", o.weight_decay}, {"clip", o.clip}}},
+          {"schedule", {{"lr", o.rate}, {"schedule", o.schedule}, {"warmup", o.warmup}, {"final_lr", o.final_rate}, {"length", schedule_length_}}},
+          {"data",
+           {{"corpora", fingerprints}, {"corpus_weights", job_.corpus_weights}, {"accumulate", job_.accumulate}, {"batch", job_.batch}, {"shuffle", job_.shuffle},
+            {"document_segments", job_.document_segments}}},
+          {"random", {{"seed", job_.choice.seed}}}};
+}
+
+PlanSettings Run::plan_settings(std::size_t documents) const {
+  PlanSettings plan;
+  plan.objectives = objectives_;
+  plan.is_released = job_.loss == "released";
+  plan.trains_base = shop_.trainable != Trainable::kAdapter;
+  plan.has_memories = shop_.method != nullptr;
+  plan.segment_length = shop_.method ? shop_.method->segment_length() : 0;
+  plan.repeat_prompt = repeat_prompt_;
+  plan.share = 1.0 / static_cast<double>(documents);
+  plan.dtype = shop_.model->placement().residual();
+  return plan;
+}
+
+std::int64_t Run::documents_at_once(std::int64_t tokens) const {
+  if (job_.batch > 0) return job_.batch;
+  if (estimator_.is_sampled) return 1;  // each document draws for itself
+  return std::max<std::int64_t>(1, kTokensAtOnce / std::max<std::int64_t>(1, tokens));
+}
+
+// Documents of equal shape side by side, longest first, so that little is filled up.
+std::vector<Run::Batch> Run::batches(const std::vector<DataOrder::Pick>& picks) const {
+  struct Item {
+    Document document;
+    std::pair<std::int64_t, std::int64_t> shape;
+    std::uint64_t number;
+  };
+  const PlanSettings settings = plan_settings(1);
+  std::vector<Item> items;
+  for (const DataOrder::Pick& pick : picks) {
+    const Corpus& corpus = corpora_[pick.corpus];
+    Document document = document_of(corpus, corpus.pieces()[pick.piece]);
+    const auto shape = shape_of(document, settings);
+    items.push_back({std::move(document), shape, pick.number});
+  }
+  std::stable_sort(items.begin(), items.end(), [](const Item& a, const Item& b) {
+    return a.shape != b.shape ? a.shape > b.shape : a.document.ids.size() > b.document.ids.size();
+  });
+  std::vector<Batch> batches;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    const std::int64_t width = shop_.method ? shop_.method->segment_length() : static_cast<std::int64_t>(items[i].document.ids.size());
+    const bool is_new = batches.empty() || items[i - 1].shape != items[i].shape;
+    const std::int64_t longest = batches.empty() || shop_.method ? width : static_cast<std::int64_t>(batches.back().documents.front().ids.size());
+    if (is_new || static_cast<std::int64_t>(batches.back().documents.size()) >= documents_at_once(longest)) batches.push_back({{}, items[i].number});
+    batches.back().documents.push_back(std::move(items[i].document));
+  }
+  return batches;
+}
+
+ModelDocument Run::open(const Batch& batch, std::size_t documents, LossTally& tally, Plan* plan_made) const {
+  Plan plan = make_plan(batch.documents, plan_settings(documents));
+  Trainee trainee = trainee_;
+  std::int64_t widest = 0;
+  for (const Pass& pass : plan.passes) widest = std::max(widest, pass.ids.numel());
+  trainee.recompute = job_.recompute == "always" || (job_.recompute == "auto" && activations_of(*shop_.model, widest) > kActivations);
+  *plan_made = plan;
+  return ModelDocument(trainee, std::move(plan), tally);
+}
+
+Run::Gradient Run::gradient(const std::vector<DataOrder::Pick>& picks) {
+  Gradient result;
+  shop_.parameters->clear_gradients();
+  const EstimatorSettings sizes{job_.window, job_.reservoir, job_.decay};
+  const std::size_t count = shop_.parameters->all().size();
+  const bool measures_spread = estimator_.is_sampled && picks.size() > 1 && job_.batch <= 1;
+  std::vector<at::Tensor> before(count);
+  double squares = 0;
+  for (const Batch& batch : batches(picks)) {
+    Plan plan;
+    ModelDocument document = open(batch, job_.accumulate, result.tally, &plan);
+    SeededDraws draws(job_.choice.seed, batch.number);
+    result.loss += estimator_.estimate(document, sizes, draws);
+    result.tokens += plan.tokens;
+    result.scored += plan.scored;
+    for (std::size_t i = 0; measures_spread && i < count; ++i) {
+      const at::Tensor now = shop_.parameters->gradient(i);
+      const double norm = (before[i].defined() ? now - before[i] : now).norm().item<double>();
+      squares += norm * norm;
+      before[i] = now.clone();
+    }
+  }
+  if (measures_spread) {
+    double whole = 0;
+    for (const at::Tensor& sum : before) whole += std::pow(sum.norm().item<double>(), 2);
+    const auto n = static_cast<double>(picks.size());
+    result.variance = n / (n - 1) * (squares - whole / n);
+  }
+  return result;
+}
+
+void Run::check_finite(const std::vector<at::Tensor>& gradients, double loss, double norm) const {
+  if (std::isfinite(loss) && std::isfinite(norm)) return;
+  std::string where = "the loss";
+  for (std::size_t i = 0; i < gradients.size(); ++i) {
+    if (gradients[i].isfinite().all().item<bool>()) continue;
+    where = "the gradient of '" + shop_.parameters->all()[i].name + "'";
+    break;
+  }
+  throw Error(ErrorKind::kNo, "training diverged", "step " + std::to_string(progress_.step + 1), where + " is not finite",
+              job_.state.empty() ? "" : "the state of step " + std::to_string(saved_step_) + " is kept in '" + job_.state + "'");
+}
+
+void Run::step() {
+  Host& host = *io_.host;
+  const double begin = host.seconds();
+  std::vector<DataOrder::Pick> mine;
+  for (std::uint32_t i = 0; i < job_.accumulate; ++i) {
+    const DataOrder::Pick pick = order_->next();
+    if (static_cast<int>(i % static_cast<std::uint32_t>(processes_.count())) == processes_.rank()) mine.push_back(pick);
+  }
+  Gradient made = gradient(mine);
+  std::vector<at::Tensor> gradients;
+  for (std::size_t i = 0; i < shop_.parameters->all().size(); ++i) gradients.push_back(shop_.parameters->gradient(i));
+  const double computed = host.seconds();
+  processes_.sum(gradients);
+  const double summed = host.seconds();
+
+  const double norm = norm_of(gradients);
+  check_finite(gradients, made.loss, norm);
+  const bool is_last = progress_.step + 1 == last_step_;
+  if (is_last && !job_.gradients.empty() && processes_.rank() == 0) write_gradients(job_.gradients, *shop_.parameters, gradients);
+  const double rate = rate_at(job_.optimisation, progress_.step - progress_.schedule_begin, schedule_length_);
+  const double clip = job_.optimisation.clip, scale = clip > 0 && norm > clip ? clip / norm : 1;
+  optimiser_.step(*shop_.parameters, gradients, job_.optimisation, rate, scale);
+  ++progress_.step;
+  progress_.documents += job_.accumulate;
+  progress_.tokens += static_cast<std::uint64_t>(made.tokens);
+  progress_.counts = order_->counts();
+  const double optimised = host.seconds();
+
+  Json line = {{"step", progress_.step}, {"documents", progress_.documents}, {"tokens", progress_.tokens}, {"scored", made.scored}, {"loss", made.loss},
+               {"nll", mean_of(made.tally.next)}, {"buckets", buckets_of(made.tally)}, {"gradient_norm", norm}, {"lr", rate},
+               {"tokens_per_second", static_cast<double>(made.tokens) / (optimised - begin)},
+               {"seconds", {{"gradient", computed - begin}, {"sum", summed - computed}, {"optimiser", optimised - summed}}},
+               {"peak_bytes", peak_bytes()}};
+  if (made.tally.repeat.n > 0) line["repeat_nll"] = mean_of(made.tally.repeat);
+  if (made.variance) line["gradient_variance"] = *made.variance;
+  print(line);
+  host.progress(progress_.step, last_step_, "steps");
+}
+
+void Run::save(bool is_last) {
+  if (job_.state.empty() || processes_.rank() != 0) return;
+  if (!is_last && (progress_.step % std::max<std::uint64_t>(1, job_.save_every)) != 0) return;
+  for (const Parameter& one : shop_.parameters->all())
+    if (!one.value.detach().isfinite().all().item<bool>())
+      throw Error(ErrorKind::kNo, "training diverged", "step " + std::to_string(progress_.step), "'" + one.name + "' is not finite",
+                  "the state of step " + std::to_string(saved_step_) + " is kept in '" + job_.state + "'");
+  save_state(job_.state, progress_, settings(), *shop_.parameters, optimiser_);
+  saved_step_ = progress_.step;
+}
+
+void Run::validate() {
+  if (!validation_ || processes_.rank() != 0) return;
+  LossTally tally;
+  double loss = 0;
+  const std::size_t documents = validation_->pieces().size();
+  for (const Piece& piece : validation_->pieces()) {
+    Batch batch;
+    batch.documents.push_back(document_of(*validation_, piece));
+    Plan plan;
+    const at::NoGradGuard no_gradients;
+    ModelDocument document = open(batch, documents, tally, &plan);
+    loss += forward_only(document);
+  }
+  Json line = {{"validation", true}, {"step", progress_.step}, {"documents", documents}, {"scored", tally.next.n}, {"loss", loss}, {"nll", mean_of(tally.next)}, {"buckets", buckets_of(tally)}};
+  if (tally.repeat.n > 0) line["repeat_nll"] = mean_of(tally.repeat);
+  print(line);
+}
+
+void Run::print(const Json& line) {
+  if (processes_.rank() != 0) return;
+  io_.output->write(to_json_line(line) + "\n");
+  io_.output->flush();
+}
+
+void Run::go() {
+  while (progress_.step < last_step_) {
+    step();
+    const bool is_last = progress_.step == last_step_;
+    save(is_last);
+    if (is_last || (job_.validate_every > 0 && progress_.step % job_.validate_every == 0)) validate();
+  }
+  if (!job_.export_directory.empty() && processes_.rank() == 0)
+    export_trained(job_.export_directory, job_.export_dtype, shop_.trainable, *shop_.parameters, *shop_.model, shop_.adapter ? &*shop_.adapter : nullptr);
+}
+
+}  // namespace uio
