@@ -142,6 +142,11 @@ HeaderMapReader::HeaderMapReader(std::span<const std::byte> bytes) : state_(std:
 
 HeaderMapReader::~HeaderMapReader() = default;
 
+bool HeaderMapReader::has(std::string_view name) const {
+  const msgpack::object_map& map = state_->handle->via.map;
+  return std::ranges::any_of(std::span(map.ptr, map.size), [&](const auto& entry) { return view_of(entry.key) == name; });
+}
+
 std::uint64_t HeaderMapReader::natural(std::string_view name, std::uint64_t least, std::uint64_t most) {
   const msgpack::object& value = state_->get(name);
   if (value.type != msgpack::type::POSITIVE_INTEGER) fail_field(name, "that is not a natural number");

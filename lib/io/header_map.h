@@ -38,6 +38,8 @@ class HeaderMapReader {
   // Refuses bytes that are not exactly one map with strings as keys, each once. The bytes stay alive.
   explicit HeaderMapReader(std::span<const std::byte> bytes);
   ~HeaderMapReader();
+  // Whether there is such a field: for those that may be absent.
+  bool has(std::string_view name) const;
   std::uint64_t natural(std::string_view name, std::uint64_t least, std::uint64_t most);
   bool boolean(std::string_view name);
   // A non-empty UTF-8 string of at most kLongestWord bytes.

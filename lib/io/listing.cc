@@ -16,7 +16,7 @@ Json describe_span(const Span& span) {
   return object;
 }
 
-Json describe(const Segment& segment, std::uint32_t token_count, bool with_tokens) {
+Json describe(const Segment& segment, std::uint32_t token_count, std::optional<std::uint32_t> scored, bool with_tokens) {
   Json object = describe_span(segment.span);
   object["kind"] = "segment";
   object["tokenizer"] = segment.tokenizer;
@@ -24,11 +24,13 @@ Json describe(const Segment& segment, std::uint32_t token_count, bool with_token
   object["is_closed"] = segment.is_closed;
   object["is_full"] = segment.is_closed || token_count == segment.segment_length;
   object["token_count"] = token_count;
+  if (scored) object["scored"] = *scored;
   if (with_tokens) object["tokens"] = segment.tokens;
+  if (with_tokens && scored) object["weights"] = segment.weights;
   return object;
 }
 
-Json describe(const Memory& memory, std::uint32_t token_count, bool) {
+Json describe(const Memory& memory, std::uint32_t token_count, std::optional<std::uint32_t>, bool) {
   Json object = describe_span(memory.span);
   object["kind"] = "memory";
   object["base"] = memory.base;
@@ -56,8 +58,8 @@ void add_document(Json& object, const std::string& key, const std::string& docum
   if (!is_utf8(document)) object[key + "_hex"] = to_hex(std::as_bytes(std::span(document)));
 }
 
-Json describe_record(const Record& record, std::uint32_t token_count, bool with_tokens) {
-  return std::visit([&](const auto& value) { return describe(value, token_count, with_tokens); }, record);
+Json describe_record(const Record& record, std::uint32_t token_count, std::optional<std::uint32_t> scored, bool with_tokens) {
+  return std::visit([&](const auto& value) { return describe(value, token_count, scored, with_tokens); }, record);
 }
 
 Json describe_provenance(const Provenance& provenance) {

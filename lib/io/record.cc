@@ -1,5 +1,7 @@
 #include "io/record.h"
 
+#include <algorithm>
+
 namespace uio {
 
 std::size_t item_bytes(DType dtype) {
@@ -13,6 +15,11 @@ std::size_t item_bytes(DType dtype) {
       return 8;
   }
   return 0;
+}
+
+std::optional<std::uint32_t> Segment::scored_count() const {
+  if (weights.empty()) return std::nullopt;
+  return static_cast<std::uint32_t>(weights.size() - std::ranges::count(weights, std::uint8_t{0}));
 }
 
 const char* name_of(DType dtype) {

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
@@ -31,6 +32,8 @@ struct Segment {
   std::vector<std::uint8_t> weights;
   std::string text;  // the document's bytes [byte_begin, byte_end), as they were
   bool is_full() const { return is_closed || tokens.size() == segment_length; }
+  // Number of tokens whose weight is not 0; nothing where the tokens have no weights.
+  std::optional<std::uint32_t> scored_count() const;
 };
 
 enum class Form : std::uint8_t { kKv, kHidden };

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -17,12 +18,13 @@ inline constexpr std::uint32_t kSpanFields = 6;
 void add_span(HeaderMapWriter& map, const Span& span);
 Span read_span(HeaderMapReader& map);
 
-// A segment's map says how many tokens its payload has.
+// A segment's map says how many tokens its payload has, and whether they have weights.
 struct SegmentHeader {
-  Segment segment;  // without tokens and text
+  Segment segment;  // without tokens, weights and text
   std::uint32_t token_count = 0;
+  std::optional<std::uint32_t> scored;  // tokens whose weight is not 0; nothing: the payload has no weights
   std::uint64_t text_bytes() const { return segment.span.byte_end - segment.span.byte_begin; }
-  std::uint64_t decoded_bytes() const { return 4ull * token_count + text_bytes(); }
+  std::uint64_t decoded_bytes() const { return (scored ? 5ull : 4ull) * token_count + text_bytes(); }
 };
 
 std::vector<std::byte> encode_segment_map(const Segment& segment);
@@ -30,7 +32,7 @@ std::vector<std::byte> encode_segment_map(const Segment& segment);
 SegmentHeader decode_segment_map(std::span<const std::byte> map);
 
 std::vector<std::byte> encode_segment_payload(const Segment& segment, Compressor& compressor);
-// Throws Damage unless `payload` holds exactly the tokens and the text that the header promises.
+// Throws Damage unless `payload` holds exactly the tokens, the weights and the text that the header promises.
 Segment decode_segment_payload(SegmentHeader header, std::span<const std::byte> payload, Expander& expander);
 
 }  // namespace uio

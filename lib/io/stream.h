@@ -37,7 +37,7 @@ class RecordReader {
   // The next record, or nothing after the last end frame. A record is returned only after its checksums held.
   // A caller that must not act on a stream that turns out to be cut reads to the end first.
   std::optional<Record> next();
-  // The header alone, the payload checked against its checksum but not decoded (tensors, token ids and text stay empty).
+  // The header alone, the payload checked against its checksum but not decoded (tensors, token ids, weights and text stay empty).
   std::optional<Record> next_header();
   // One step at a time, for programs that show or copy what is there: the next start frame, record or end frame, or nothing
   // after the last. At a record, header() and decode() give it, as often as wanted.
@@ -48,6 +48,8 @@ class RecordReader {
   const Provenance& provenance() const;
   // Tokens of the last record's segment, also where next_header() left them out.
   std::uint32_t token_count() const;
+  // How many of them have a weight that is not 0; nothing where they have no weights, and for memories.
+  std::optional<std::uint32_t> scored_count() const;
   // Offset and length in bytes of the frame that was read last.
   std::uint64_t frame_offset() const;
   std::uint64_t frame_bytes() const;
@@ -74,7 +76,7 @@ class RecordWriter {
   RecordWriter(Sink& sink, Provenance provenance, StreamOptions options = {});
   ~RecordWriter();
   // Each throws Error{kData} for a record that no reader would take (an id that is too long), Error{kInternal} for one that
-  // contradicts itself (a text of another length than its span), and flushes the sink.
+  // contradicts itself (a text of another length than its span, weights for another number of tokens), and flushes the sink.
   void write(const Segment& segment);
   void write(const Memory& memory);
   void write(const Record& record);

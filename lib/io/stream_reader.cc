@@ -129,6 +129,9 @@ std::optional<Record> RecordReader::next_header() {
 std::optional<StreamEvent> RecordReader::next_event() { return state_->next_event(); }
 Record RecordReader::header() const { return state_->header(); }
 Record RecordReader::decode() { return state_->decode(); }
+std::optional<std::uint32_t> RecordReader::scored_count() const {
+  return state_->is_memory ? std::nullopt : state_->segment.scored;
+}
 const Provenance& RecordReader::provenance() const { return state_->provenance; }
 std::uint32_t RecordReader::token_count() const { return state_->token_count; }
 std::uint64_t RecordReader::frame_offset() const { return state_->frames.frame().offset; }

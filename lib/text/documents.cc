@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "io/json.h"
+#include "text/json_document.h"
 
 namespace uio {
 namespace {
@@ -88,12 +88,14 @@ class JsonLineReader : public DocumentReader {
     while (const std::optional<std::string> place = lines_.next_document()) {
       const std::string line = read_line(*place);
       if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
-      return read_object(parse_json(line, *place), *place);
+      document_ = parse_json_document(line, *place);
+      return document_.id;
     }
     return std::nullopt;
   }
 
-  std::string next_piece() override { return std::exchange(text_, {}); }
+  std::string next_piece() override { return std::exchange(document_.text, {}); }
+  std::optional<Weighting> weighting() const override { return document_.weighting; }
 
  private:
   std::string read_line(const std::string& place) {
@@ -106,23 +108,8 @@ class JsonLineReader : public DocumentReader {
     return line;
   }
 
-  // Keeps the text for next_piece and returns the id.
-  std::string read_object(Json object, const std::string& place) {
-    const auto fail = [&](const char* reason) { throw Error(ErrorKind::kData, "not a document", place, reason); };
-    if (!object.is_object()) fail("the line is not a JSON object");
-    const auto text = object.find("text");
-    if (text == object.end()) fail("it has no \"text\"");
-    if (!text->is_string()) fail("its \"text\" is not a string");
-    text_ = std::move(text->get_ref<std::string&>());
-    const auto id = object.find("id");
-    if (id == object.end() || id->is_null()) return place;
-    if (id->is_number_integer()) return id->dump();
-    if (!id->is_string()) fail("its \"id\" is neither a string nor an integer");
-    return id->get<std::string>();
-  }
-
   LineReader lines_;
-  std::string text_;
+  JsonDocument document_;
 };
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "io/file.h"
+#include "text/weighting.h"
 
 namespace uio {
 
@@ -29,13 +30,15 @@ class DocumentReader {
   // files and lines; a JSON line's text is one piece.
   // Bytes are handed on as they are, a byte order mark included; validity is the segmenter's business.
   virtual std::string next_piece() = 0;
+  // How the current document's tokens count in training; nothing where each counts 1.
+  virtual std::optional<Weighting> weighting() const { return std::nullopt; }
 };
 
 // kFile: the whole source is one document, also when it is empty.
 // kLine: `\n` ends a line and belongs to no document; a `\r` before it stays in the text; an empty line is an empty document;
 // a last line without `\n` counts; an empty source has no line.
 // kJsonLine: blank lines (spaces, tabs, `\r`) are passed over. Throws Error{kData} naming the line for one that is not an
-// object with a string "text", or that is longer than 1 GiB. Further keys are ignored.
+// object in one of the forms of json_document.h, or that is longer than 1 GiB.
 // `source` must outlive the reader.
 std::unique_ptr<DocumentReader> read_documents(Source& source, DocumentOptions options);
 

@@ -26,7 +26,7 @@ class TextRecords {
       if (!segmenter_) {
         const std::optional<std::string> document = reader_->next_document();
         if (!document) return std::nullopt;
-        segmenter_.emplace(tokenizer_, segment_length_, options_.replace_invalid, *document);
+        segmenter_.emplace(tokenizer_, segment_length_, options_.replace_invalid, *document, reader_->weighting());
       }
       const std::string piece = reader_->next_piece();
       if (!piece.empty()) {

@@ -23,12 +23,13 @@ std::string describe_byte(std::string_view bytes, std::size_t at, std::uint64_t 
 }  // namespace
 
 DocumentSegmenter::DocumentSegmenter(const Tokenizer& tokenizer, std::uint32_t segment_length, bool replace_invalid,
-                                     std::string document)
+                                     std::string document, std::optional<Weighting> weighting)
     : tokenizer_(tokenizer),
       segment_length_(segment_length),
       replace_invalid_(replace_invalid),
       document_(std::move(document)),
       try_at_(kChunkBytes) {
+  if (weighting) weighting_.emplace(std::move(*weighting));
   if (segment_length == 0) throw Error(ErrorKind::kUsage, "segment length is 0", "", "a segment needs at least one token");
 }
 
@@ -64,7 +65,7 @@ void DocumentSegmenter::finish(const EmitSegment& emit) {
   incoming_begin_ += incoming_.size();
   incoming_.clear();
   encode(text_.size(), emit);
-  if (!std::exchange(is_begun_, true) && tokenizer_.bos() >= 0) push(tokenizer_.bos(), 0, emit);
+  if (weighting_ && weighting_->scores_end() && tokenizer_.eos() >= 0) push(tokenizer_.eos(), byte_end_, 1, emit);
   emit_segment(incoming_begin_, true, emit);
 }
 
@@ -87,19 +88,21 @@ void DocumentSegmenter::take_text(std::string_view bytes) {
 
 // Turns the first `size` bytes of the text into tokens.
 void DocumentSegmenter::encode(std::size_t size, const EmitSegment& emit) {
-  if (!std::exchange(is_begun_, true) && tokenizer_.bos() >= 0) push(tokenizer_.bos(), 0, emit);
+  if (!std::exchange(is_begun_, true) && tokenizer_.bos() >= 0) push(tokenizer_.bos(), 0, 0, emit);
   if (size == 0) return;
   for (const Token& token : tokenizer_.encode(std::string_view(text_).substr(0, size), at_start_)) {
-    push(token.id, offsets_.at(text_begin_ + token.byte_end), emit);
+    const std::uint64_t end = offsets_.at(text_begin_ + token.byte_end);
+    push(token.id, end, weighting_ ? weighting_->weight(byte_end_, end) : 1, emit);
   }
   at_start_ = false;
   text_begin_ += size;
   text_.erase(0, size);
 }
 
-void DocumentSegmenter::push(std::int32_t id, std::uint64_t byte_end, const EmitSegment& emit) {
+void DocumentSegmenter::push(std::int32_t id, std::uint64_t byte_end, std::uint8_t weight, const EmitSegment& emit) {
   if (tokens_.size() == segment_length_) emit_segment(byte_end_, false, emit);
   tokens_.push_back(id);
+  if (weighting_) weights_.push_back(weight);
   byte_end_ = byte_end;
 }
 
@@ -111,6 +114,7 @@ void DocumentSegmenter::emit_segment(std::uint64_t byte_end, bool is_last, const
   segment.text = kept_.substr(kept_used_, byte_end - byte_begin_);
   first_token_ += tokens_.size();
   segment.tokens = std::exchange(tokens_, {});
+  segment.weights = std::exchange(weights_, {});
   kept_used_ += byte_end - byte_begin_;
   byte_begin_ = byte_end;
   emit(std::move(segment));
@@ -121,7 +125,7 @@ Segmenter::Segmenter(const Tokenizer& tokenizer, std::uint32_t segment_length, b
 
 void Segmenter::run(DocumentReader& reader, const Emit& emit) {
   while (const std::optional<std::string> document = reader.next_document()) {
-    DocumentSegmenter segmenter(tokenizer_, segment_length_, replace_invalid_, *document);
+    DocumentSegmenter segmenter(tokenizer_, segment_length_, replace_invalid_, *document, reader.weighting());
     for (std::string piece = reader.next_piece(); !piece.empty(); piece = reader.next_piece()) segmenter.add(piece, emit);
     segmenter.finish(emit);
   }

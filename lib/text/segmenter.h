@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -10,20 +11,23 @@
 #include "text/documents.h"
 #include "text/original_offsets.h"
 #include "text/tokenizer.h"
+#include "text/weighting.h"
 
 namespace uio {
 
 // Law: the `text` of a document's segments, joined, equals its bytes; the ids equal those of the whole text at once.
-// A document is BOS (if any) and its text's tokens; a document without any token is one empty segment (whose text may be
+// A document is BOS (if any), its text's tokens, and EOS (if any) where its weighting asks for it; a document without any token is one empty segment (whose text may be
 // spaces that the tokenizer drops). Segment i spans the bytes from where the one before ends to where its last token ends; the
-// last one spans to the end of the document.
+// last one spans to the end of the document. BOS and EOS span no byte.
 using EmitSegment = std::function<void(Segment)>;
 
 // Cuts one document that comes in pieces.
 class DocumentSegmenter {
  public:
-  // `tokenizer` must outlive it. Throws Error{kUsage} when `segment_length` is 0.
-  DocumentSegmenter(const Tokenizer& tokenizer, std::uint32_t segment_length, bool replace_invalid, std::string document);
+  // `tokenizer` must outlive it. With a weighting each segment has its tokens' weights. Throws Error{kUsage} when
+  // `segment_length` is 0.
+  DocumentSegmenter(const Tokenizer& tokenizer, std::uint32_t segment_length, bool replace_invalid, std::string document,
+                    std::optional<Weighting> weighting = std::nullopt);
   // Takes further bytes; they may end within a character. Emits each segment as soon as the next one has begun (so that
   // is_last is known). Throws Error{kData} with the offset for invalid UTF-8 unless it is to be replaced, and for 1 GiB in
   // which the tokenizer finds no place to cut; after that the object is useless.
@@ -35,7 +39,7 @@ class DocumentSegmenter {
   void add_chunk(std::string_view bytes, const EmitSegment& emit);
   void take_text(std::string_view bytes);
   void encode(std::size_t size, const EmitSegment& emit);
-  void push(std::int32_t id, std::uint64_t byte_end, const EmitSegment& emit);
+  void push(std::int32_t id, std::uint64_t byte_end, std::uint8_t weight, const EmitSegment& emit);
   void emit_segment(std::uint64_t byte_end, bool is_last, const EmitSegment& emit);
 
   const Tokenizer& tokenizer_;
@@ -53,7 +57,9 @@ class DocumentSegmenter {
 
   std::string kept_;  // the document's bytes from the last segment's end, and before it up to kept_used_ bytes already emitted
   std::size_t kept_used_ = 0;
-  std::vector<std::int32_t> tokens_;  // of the segment being gathered
+  std::vector<std::int32_t> tokens_;   // of the segment being gathered
+  std::vector<std::uint8_t> weights_;  // of those tokens; empty without a weighting
+  std::optional<WeightCursor> weighting_;
   std::uint64_t segment_ = 0, first_token_ = 0, byte_begin_ = 0, byte_end_ = 0;
 };
 

@@ -26,11 +26,11 @@ std::string describe(std::string_view stream) {
   for (const Record& record : read_stream(stream)) {
     Json line;
     if (const auto* segment = std::get_if<Segment>(&record)) {
-      line = describe_record(record, static_cast<std::uint32_t>(segment->tokens.size()), true);
+      line = describe_record(record, static_cast<std::uint32_t>(segment->tokens.size()), segment->scored_count(), true);
       line["text"] = segment->text;
     } else {
       const Memory& memory = std::get<Memory>(record);
-      line = describe_record(record, memory.token_count, false);
+      line = describe_record(record, memory.token_count, {}, false);
       line["keys_sha256"] = sha256_hex(memory.keys);
       line["values_sha256"] = sha256_hex(memory.values);
     }
