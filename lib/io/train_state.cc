@@ -9,7 +9,6 @@
 namespace uio {
 namespace {
 
-constexpr char kFormat[] = "uio-train-state";
 // Keys of the metadata. There are no others.
 constexpr char kFormatKey[] = "format", kVersionKey[] = "version", kDescriptionKey[] = "description",
                kChecksumKey[] = "checksum";
@@ -44,7 +43,7 @@ class StateChecksum {
 
 void check_metadata(const Metadata& metadata, const std::string& path) {
   const auto format = metadata.find(kFormatKey);
-  if (format == metadata.end() || format->second != kFormat)
+  if (format == metadata.end() || format->second != kTrainStateFormat)
     refuse(ErrorKind::kMismatch, path, "is no state of uio-train-step");
   const auto version = metadata.find(kVersionKey);
   if (version == metadata.end()) refuse(ErrorKind::kData, path, "is a state without a version");
@@ -107,7 +106,7 @@ TrainStateFile::TrainStateFile(const std::string& path) : file_(path) {
 
 bool is_train_state(const Metadata& metadata) {
   const auto format = metadata.find(kFormatKey);
-  return (format != metadata.end() && format->second == kFormat) ||
+  return (format != metadata.end() && format->second == kTrainStateFormat) ||
          (metadata.contains(kDescriptionKey) && metadata.contains(kChecksumKey));
 }
 
@@ -126,7 +125,7 @@ void write_train_state(Sink& sink, const Json& description, std::span<const Stat
   }
   SafetensorsWriter writer(
       sink, std::move(entries),
-      {{kFormatKey, kFormat}, {kVersionKey, version}, {kDescriptionKey, text}, {kChecksumKey, checksum.hex()}});
+      {{kFormatKey, kTrainStateFormat}, {kVersionKey, version}, {kDescriptionKey, text}, {kChecksumKey, checksum.hex()}});
   for (const StateTensor* tensor : sorted) writer.write(tensor->bytes);
   writer.finish();
 }

@@ -14,6 +14,7 @@
 
 namespace uio {
 
+inline constexpr char kTrainStateFormat[] = "uio-train-state";
 inline constexpr int kTrainStateVersion = 1;
 
 // A state file, mapped, every byte of it checked.
