@@ -72,4 +72,29 @@ void Checksum::add(std::span<const std::byte> bytes) { XXH3_64bits_update(state_
 
 std::uint64_t Checksum::value() const { return XXH3_64bits_digest(state_->context); }
 
+struct WideChecksum::State {
+  State() : context(XXH3_createState()) {
+    if (context == nullptr) throw std::bad_alloc();
+    XXH3_128bits_reset(context);
+  }
+  ~State() { XXH3_freeState(context); }
+  XXH3_state_t* context;
+};
+
+WideChecksum::WideChecksum() : state_(std::make_unique<State>()) {}
+WideChecksum::~WideChecksum() = default;
+
+void WideChecksum::add_field(std::span<const std::byte> field) {
+  std::array<std::byte, 8> length;
+  store_le<std::uint64_t>(length.data(), field.size());
+  XXH3_128bits_update(state_->context, length.data(), length.size());
+  XXH3_128bits_update(state_->context, field.data(), field.size());
+}
+
+std::string WideChecksum::hex() const {
+  XXH128_canonical_t digest;
+  XXH128_canonicalFromHash(&digest, XXH3_128bits_digest(state_->context));
+  return to_hex(std::as_bytes(std::span(digest.digest)));
+}
+
 }  // namespace uio

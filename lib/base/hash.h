@@ -49,4 +49,22 @@ class Checksum {
   std::unique_ptr<State> state_;
 };
 
+// XXH3-128 in pieces: for files so large that 64 bits are few.
+class WideChecksum {
+ public:
+  WideChecksum();
+  ~WideChecksum();
+  WideChecksum(const WideChecksum&) = delete;
+  WideChecksum& operator=(const WideChecksum&) = delete;
+  // Adds the length (8 bytes, little endian), then the bytes: fields cannot run into each other.
+  void add_field(std::span<const std::byte> field);
+  void add_field(std::string_view field) { add_field(std::as_bytes(std::span(field))); }
+  // 32 lower-case hexadecimal digits.
+  std::string hex() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
 }  // namespace uio

@@ -9,6 +9,7 @@
 #include "io/listing.h"
 #include "io/selection.h"
 #include "io/stream.h"
+#include "io/train_state.h"
 
 namespace uio {
 namespace {
@@ -102,7 +103,12 @@ class Inspector {
     }
     PeekSource source(open_source(path));
     if (kind_of(path, source) == InputKind::kSafetensors) {
-      show_file(path, describe_safetensors(SafetensorsFile(path)));
+      const SafetensorsFile file(path);
+      if (is_train_state(file.metadata())) {
+        show_state(path);
+      } else {
+        show_file(path, describe_safetensors(file));
+      }
     } else if (job_.verify) {
       verify_stream(source);
     } else {
@@ -112,7 +118,20 @@ class Inspector {
 
   void show_file(const std::string& path, const Json& description) {
     ++matches_;
-    put(job_.verify ? Json{{"file", path}, {"ok", true}, {"tensors", description["tensors"].size()}} : description);
+    put(job_.verify ? sound(path, description["tensors"].size()) : description);
+  }
+
+  // A line of its own for each tensor: there are thousands of them.
+  void show_state(const std::string& path) {
+    const TrainStateFile file(path);
+    ++matches_;
+    put(job_.verify ? sound(path, file.tensors().size()) : describe_train_state(file, path));
+    if (job_.verify) return;
+    for (const auto& [name, tensor] : file.tensors()) put(describe_state_tensor(name, tensor));
+  }
+
+  static Json sound(const std::string& path, std::size_t tensors) {
+    return {{"file", path}, {"ok", true}, {"tensors", tensors}};
   }
 
   void verify_stream(Source& source) {

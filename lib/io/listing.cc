@@ -51,6 +51,13 @@ Json describe(const Memory& memory, std::uint32_t token_count, std::optional<std
   return object;
 }
 
+// The reader has checked that the product does not overflow.
+std::uint64_t count_values(const TensorView& tensor) {
+  std::uint64_t count = 1;
+  for (const std::int64_t size : tensor.shape) count *= static_cast<std::uint64_t>(size);
+  return count;
+}
+
 }  // namespace
 
 void add_document(Json& object, const std::string& key, const std::string& document) {
@@ -78,6 +85,22 @@ Json describe_safetensors(const SafetensorsFile& file) {
     tensors.push_back({{"name", name}, {"dtype", tensor.dtype}, {"shape", tensor.shape}, {"bytes", tensor.bytes.size()}});
   }
   return {{"kind", "safetensors"}, {"file", file.path()}, {"tensors", tensors}, {"metadata", file.metadata()}};
+}
+
+Json describe_train_state(const TrainStateFile& file, const std::string& path) {
+  std::uint64_t values = 0;
+  for (const auto& [name, tensor] : file.tensors()) values += count_values(tensor);
+  return {{"kind", "train_state"},
+          {"file", path},
+          {"format", kTrainStateFormat},
+          {"version", kTrainStateVersion},
+          {"description", file.description()},
+          {"tensors", file.tensors().size()},
+          {"values", values}};
+}
+
+Json describe_state_tensor(const std::string& name, const TensorView& tensor) {
+  return {{"kind", "tensor"}, {"tensor", name}, {"dtype", tensor.dtype}, {"shape", tensor.shape}};
 }
 
 Json describe_adapter(const std::string& directory) {

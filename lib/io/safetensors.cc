@@ -95,11 +95,9 @@ class HeaderReader {
     }
     if (!entry["dtype"].is_string()) fail(name, "has a dtype that is not a string");
     tensor.dtype = entry["dtype"];
-    const unsigned bits = item_bits(tensor.dtype);
-    if (bits == 0) fail(name, "has the unknown dtype " + quote(tensor.dtype));
     tensor.shape = read_shape(name, entry["shape"]);
     const Range range = read_offsets(name, entry["data_offsets"]);
-    const std::uint64_t needed = bytes_of_shape(name, tensor.shape, bits);
+    const std::uint64_t needed = needed_bytes(name, tensor);
     if (range.end - range.begin != needed) {
       fail(name, "has " + std::to_string(range.end - range.begin) + " bytes, its shape " + entry["shape"].dump() + " of " +
                      tensor.dtype + " needs " + std::to_string(needed));
@@ -120,17 +118,12 @@ class HeaderReader {
     return shape;
   }
 
-  std::uint64_t bytes_of_shape(const std::string& name, const std::vector<std::int64_t>& shape, unsigned bits) const {
-    // Every product is checked, as in the reference reader: a later zero does not excuse an overflow.
-    std::uint64_t total = 1;
-    bool overflows = false;
-    for (const std::int64_t size : shape) {
-      overflows = overflows || __builtin_mul_overflow(total, static_cast<std::uint64_t>(size), &total);
+  std::uint64_t needed_bytes(const std::string& name, const TensorView& tensor) const {
+    try {
+      return tensor_bytes(tensor.dtype, tensor.shape);
+    } catch (const Damage& damage) {
+      fail(name, damage.reason);
     }
-    overflows = overflows || __builtin_mul_overflow(total, std::uint64_t{bits}, &total);
-    if (overflows) fail(name, "has a shape whose size overflows");
-    if (total % 8 != 0) fail(name, "has a size of " + std::to_string(total) + " bits, which is not whole bytes");
-    return total / 8;
   }
 
   Range read_offsets(const std::string& name, const Json& list) const {
@@ -175,6 +168,22 @@ std::string json_string(const std::string& text, const Sink& sink) {
 }
 
 }  // namespace
+
+std::uint64_t tensor_bytes(const std::string& dtype, std::span<const std::int64_t> shape) {
+  const unsigned bits = item_bits(dtype);
+  if (bits == 0) throw Damage{ErrorKind::kData, "has the unknown dtype " + quote(dtype)};
+  // Every product is checked, as in the reference reader: a later zero does not excuse an overflow.
+  std::uint64_t total = 1;
+  bool overflows = false;
+  for (const std::int64_t size : shape) {
+    overflows = overflows || __builtin_mul_overflow(total, static_cast<std::uint64_t>(size), &total);
+  }
+  overflows = overflows || __builtin_mul_overflow(total, std::uint64_t{bits}, &total);
+  if (overflows) throw Damage{ErrorKind::kData, "has a shape whose size overflows"};
+  if (total % 8 != 0)
+    throw Damage{ErrorKind::kData, "has a size of " + std::to_string(total) + " bits, which is not whole bytes"};
+  return total / 8;
+}
 
 SafetensorsContent parse_safetensors(std::span<const std::byte> file, const std::string& name) {
   return HeaderReader(name, file).read();

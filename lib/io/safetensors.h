@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "io/damage.h"
 #include "io/file.h"
 
 namespace uio {
@@ -19,6 +20,10 @@ struct TensorView {
   std::vector<std::int64_t> shape;
   std::span<const std::byte> bytes;
 };
+
+// Bytes of a tensor. Throws Damage{kData} for an unknown dtype, a size that overflows and one that is not whole bytes; its
+// reason continues a sentence that begins with the tensor.
+std::uint64_t tensor_bytes(const std::string& dtype, std::span<const std::int64_t> shape);
 
 // What a file says, and where in its bytes the tensors are. Throws Error{kData} naming the file for: header length beyond the
 // file or 100 MB, bad JSON, duplicate names, unknown dtype, negative or overflowing shapes, offsets out of range, holes,
@@ -35,6 +40,8 @@ class SafetensorsFile {
   explicit SafetensorsFile(const std::string& path) : file_(path), content_(parse_safetensors(file_.bytes(), path)) {}
   const std::map<std::string, TensorView>& tensors() const { return content_.tensors; }
   const std::map<std::string, std::string>& metadata() const { return content_.metadata; }
+  // The whole file, its header too.
+  std::span<const std::byte> bytes() const { return file_.bytes(); }
   const std::string& path() const { return file_.path(); }
 
  private:

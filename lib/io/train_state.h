@@ -14,6 +14,7 @@
 
 namespace uio {
 
+inline constexpr char kTrainStateFormat[] = "uio-train-state";
 inline constexpr int kTrainStateVersion = 1;
 
 // A state file, mapped, every byte of it checked.
@@ -30,6 +31,9 @@ class TrainStateFile {
   Json description_;
 };
 
+// True if a safetensors file with this metadata is a state, or was one before it was damaged.
+bool is_train_state(const std::map<std::string, std::string>& metadata);
+
 // One tensor to be kept; `bytes` stay alive while the state is written.
 struct StateTensor {
   std::string name, dtype;  // dtype as in safetensors
@@ -37,7 +41,9 @@ struct StateTensor {
   std::span<const std::byte> bytes;
 };
 
-// Writes a whole state; the caller commits the sink. The same description and tensors give the same bytes.
+// Writes a whole state, the tensors in the order of their names; the caller commits the sink. The same description and tensors
+// give the same bytes. Throws Error{kInternal} for what no reader would take: a description that is no object or not UTF-8,
+// bytes that are not as many as dtype and shape say; Error{kData} for two tensors of one name.
 void write_train_state(Sink& sink, const Json& description, std::span<const StateTensor> tensors);
 
 }  // namespace uio

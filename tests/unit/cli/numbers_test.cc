@@ -60,6 +60,27 @@ TEST_CASE("lists of choices name each once") {
   }
 }
 
+TEST_CASE("lists of numbers") {
+  CHECK(parse_reals("--x", "0.9,0.95", 0, 1) == std::vector<double>{0.9, 0.95});
+  CHECK(parse_reals("--x", "1", 0, 1) == std::vector<double>{1});
+  for (const char* text : {"", ",", "1,", ",1", "0.5,,0.5", "0.5 0.5", "0.5,2"}) {
+    INFO(text);
+    CHECK(refusal([&] { parse_reals("--x", text, 0, 1); }).starts_with("2 bad value of --x"));
+  }
+  CHECK(parse_weights("--x", "0,2.5") == std::vector<double>{0, 2.5});
+  CHECK(refusal([] { parse_weights("--x", "0,0"); }) == "2 bad value of --x: '0,0': expected one weight that is more than 0");
+  CHECK(refusal([] { parse_weights("--x", "1,-1"); }).starts_with("2 bad value of --x: '-1'"));
+}
+
+TEST_CASE("choices with weights") {
+  using Weighted = std::vector<std::pair<std::string, double>>;
+  CHECK(parse_weighted_choices("--c", "b=0.5,a=2", "a|b|c") == Weighted{{"b", 0.5}, {"a", 2}});
+  for (const char* text : {"", ",", "a", "a=", "=1", "a=1,", "a=1,a=2", "d=1", "a=-1", "a=1=1", "a=0", "a=0,b=0", "a=nan"}) {
+    INFO(text);
+    CHECK(refusal([&] { parse_weighted_choices("--c", text, "a|b|c"); }).starts_with("2 bad value of --c"));
+  }
+}
+
 TEST_CASE("devices") {
   for (const char* text : {"auto", "cpu", "cuda", "cuda:0", "cuda:17"}) CHECK(parse_device("--device", text) == text);
   for (const char* text : {"", "gpu", "cuda:", "cuda:x", "cuda:-1", "cuda:1x", "cuda:1234", "CPU", "cpu:0"}) {

@@ -2,6 +2,7 @@
 
 #include "io/json.h"
 #include "io/safetensors.h"
+#include "io/train_state.h"
 #include "unit/io/samples.h"
 #include "unit/io/scratch.h"
 
@@ -276,6 +277,43 @@ TEST_CASE("safetensors files and adapters are one line") {
   CHECK(bad.host.failures[0].status() == 3);
   CHECK(bad.host.failures[1].status() == 3);
   CHECK(bad.host.failures[2].status() == 5);
+}
+
+TEST_CASE("a state is a line for itself and one for each tensor; damaged it is refused") {
+  const Scratch scratch;
+  MemorySink sink;
+  const std::vector<StateTensor> tensors = {{"b", "F32", {2, 1}, as_bytes("12345678")}, {"a", "U8", {}, as_bytes("1")}};
+  write_train_state(sink, {{"step", 3}, {"kind", "anything"}}, tensors);
+  const std::string path = scratch.write("run.state", sink.bytes());
+  const Run listed = run({}, {path});
+  CHECK(listed.host.failures.empty());
+  const auto lines = listed.lines();
+  REQUIRE(lines.size() == 3);
+  CHECK(lines[0] == Json{{"kind", "train_state"},
+                         {"file", path},
+                         {"format", "uio-train-state"},
+                         {"version", 1},
+                         {"description", {{"step", 3}, {"kind", "anything"}}},
+                         {"tensors", 2},
+                         {"values", 3}});
+  CHECK(lines[1] == Json{{"kind", "tensor"}, {"tensor", "a"}, {"dtype", "U8"}, {"shape", Json::array()}});
+  CHECK(lines[2] == Json{{"kind", "tensor"}, {"tensor", "b"}, {"dtype", "F32"}, {"shape", {2, 1}}});
+
+  InspectJob job;
+  job.verify = true;
+  CHECK(run(job, {path}).lines() == std::vector<Json>{{{"file", path}, {"ok", true}, {"tensors", 2}}});
+  std::string bad = sink.bytes();
+  bad.back() ^= 1;
+  const Run refused = run(job, {scratch.write("bad.state", bad), path});
+  CHECK(refused.lines()[0]["ok"] == false);
+  CHECK(refused.lines()[1]["ok"] == true);
+  REQUIRE(refused.host.failures.size() == 1);
+  CHECK(refused.host.failures[0].status() == 3);
+  CHECK(run({}, {scratch.path("bad.state")}).output.empty());
+  // Its first word damaged, it does not pass for other safetensors.
+  bad = sink.bytes();
+  bad[bad.find("uio-train-state")] ^= 1;
+  CHECK(run(job, {scratch.write("bad.state", bad)}).host.failures.size() == 1);
 }
 
 TEST_CASE("options that exclude each other are misuse") {
