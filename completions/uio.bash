@@ -109,6 +109,39 @@ _uio_score() {
 }
 complete -F _uio_score uio-score
 
+_uio_train_step() {
+  local current option
+  _uio_where
+  case $option in
+    --state) _uio_files ;;
+    --reset) _uio_list 'optimiser schedule data random' ;;
+    --trainable) _uio_words 'adapter full base' ;;
+    --objective) _uio_words 'lm autoencode distill mix' ;;
+    --loss) _uio_words 'token released' ;;
+    --validate) _uio_files ;;
+    --gradients) _uio_files ;;
+    --export) _uio_directories ;;
+    --export-dtype) _uio_words 'f32 bf16 f16' ;;
+    --estimator) _uio_words 'bptt tbptt incremental exact reservoir window+tail importance released decayed' ;;
+    --recompute) _uio_words 'auto always never' ;;
+    --schedule) _uio_words 'cosine linear constant' ;;
+    --init) _uio_list 'adapter base' ;;
+    --encoder-targets) _uio_list 'q_proj k_proj v_proj o_proj gate_proj up_proj down_proj' ;;
+    --transfer-targets) _uio_list 'k_proj v_proj' ;;
+    --mask) _uio_words 'staged causal' ;;
+    --positions) _uio_words 'staged causal' ;;
+    -m | --model) _uio_directories ;;
+    -a | --adapter) _uio_directories ;;
+    --device) _uio_words 'auto cpu cuda' ;;
+    --dtype) _uio_words 'auto f32 bf16 f16 f64' ;;
+    -o | --output) _uio_files ;;
+    --progress) _uio_words 'auto always never' ;;
+    --steps | --save-every | --mix | --repeat-prompt | --document-segments | --corpus-weights | --validate-every | --window | --reservoir | --decay | --accumulate | --batch | --lr | --betas | --epsilon | --weight-decay | --warmup | --final-lr | --schedule-steps | --clip | --rank | --alpha | -l | --segment-length | --memory-length | -j | --threads | --seed) COMPREPLY=() ;;
+    *) _uio_operand '--state --steps --save-every --reset --trainable --objective --mix --repeat-prompt --loss --document-segments --corpus-weights --no-shuffle --validate --validate-every --gradients --export --export-dtype --estimator --list-estimators --window --reservoir --decay --accumulate --batch --recompute --lr --betas --epsilon --weight-decay --warmup --schedule --final-lr --schedule-steps --clip --init --rank --alpha --encoder-targets --transfer-targets --mask --positions --shared-row --lines --jsonl -m --model -a --adapter -l --segment-length --memory-length --device --dtype -j --threads --seed -o --output -f --force -q --quiet -v --verbose --progress -h --help -V --version' ;;
+  esac
+}
+complete -F _uio_train_step uio-train-step
+
 _uio_inspect() {
   local current option
   _uio_where

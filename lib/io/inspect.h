@@ -18,10 +18,10 @@ struct InspectJob {
   std::string segments;                // --segments A-B: only records of these segments; empty: all
 };
 
-// Inputs are streams of segments or memories, safetensors files, states of training and adapter directories; no input is standard input.
-// Listing and verifying report each bad input to the host and go on. Index, export and cut stop at the first: what they write
-// is whole or does not appear. Throws Error{kUsage} for options that exclude each other, Error{kNo} when a selection matches
-// nothing. Writes to io.output without committing it.
+// Inputs are streams of segments or memories, safetensors files, states of training and adapter directories; no input is
+// standard input. Listing and verifying report each bad input to the host and go on. Index, export and cut stop at the first:
+// what they write is whole or does not appear. Throws Error{kUsage} for options that exclude each other, Error{kNo} when a
+// selection matches nothing. Writes to io.output without committing it.
 void inspect(const InspectJob& job, JobIo& io);
 
 }  // namespace uio

@@ -3,7 +3,7 @@
 
 UIO_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 export UIO_ROOT
-UIO_PROGRAMS='uio-segment uio-compress uio-decode uio-score uio-inspect'
+UIO_PROGRAMS='uio-segment uio-compress uio-decode uio-score uio-train-step uio-inspect'
 UIO_STREAM_READERS='uio-compress uio-decode uio-inspect'
 
 fail() {
