@@ -11,12 +11,8 @@
 #include <memory>
 #include <vector>
 
+#include "kernels/products.h"
 #include "kernels/rows.h"
-
-// BLAS as libtorch_cpu exports it (MKL; Fortran's interface: by columns): no second BLAS in the process.
-extern "C" int MKL_Set_Num_Threads_Local(int threads);
-extern "C" void sgemm_(const char* transpose_a, const char* transpose_b, const int* m, const int* n, const int* k, const float* alpha, const float* a,
-                       const int* lda, const float* b, const int* ldb, const float* beta, float* c, const int* ldc);
 
 namespace uio::kernels {
 namespace {
@@ -28,18 +24,6 @@ struct Block {
   std::int64_t batch, group;  // group: KV head
   std::int64_t head, token;   // of the first row
   std::int64_t rows;
-};
-
-// Products of this thread alone: the loop over blocks is what runs in parallel, and MKL need not look for threads at every block.
-class SequentialProducts {
- public:
-  SequentialProducts() : before_(MKL_Set_Num_Threads_Local(1)) {}
-  ~SequentialProducts() { MKL_Set_Num_Threads_Local(before_); }
-  SequentialProducts(const SequentialProducts&) = delete;
-  SequentialProducts& operator=(const SequentialProducts&) = delete;
-
- private:
-  int before_;
 };
 
 // Scratch of one thread; not cleared, because one token of generation needs little of it.
@@ -104,13 +88,9 @@ class Attention {
     const float* queries = q.const_data_ptr<float>() + block.batch * q.stride(0) + block.head * q.stride(1) + block.token * q.stride(2);
     const float* keys = k.const_data_ptr<float>() + block.batch * k.stride(0) + block.group * k.stride(1) + key * k.stride(2);
     const float* values = v.const_data_ptr<float>() + block.batch * v.stride(0) + block.group * v.stride(1) + key * v.stride(2);
-    const auto rows = static_cast<int>(block.rows), columns = static_cast<int>(count), size = static_cast<int>(size_);
     float* scores = s.scores.get();
-    // By columns, scores [rows, kKeys] are their transpose: Sᵀ = K Qᵀ, and below Oᵀ += Vᵀ Pᵀ.
-    const int stride = static_cast<int>(kKeys), key_stride = leading(k.stride(2)), value_stride = leading(v.stride(2));
-    const int query_stride = leading(tokens_ == 1 ? q.stride(1) : q.stride(2));
-    const float zero = 0, one = 1;
-    sgemm_("T", "N", &columns, &rows, &size, &scale_, keys, &key_stride, queries, &query_stride, &zero, scores, &stride);
+    const Factor asking{queries, leading(tokens_ == 1 ? q.stride(1) : q.stride(2))};
+    multiply(block.rows, count, size_, scale_, asking, {keys, leading(k.stride(2)), true}, 0, scores, kKeys);
     for (std::int64_t row = 0; row < block.rows; ++row) {
       float* line = scores + row * kKeys;
       hide(part, token_of(block, row), key, count, line);
@@ -128,7 +108,7 @@ class Attention {
       }
       s.totals[at] += kernel_.exp_shifted(line, count, highest);
     }
-    sgemm_("N", "N", &size, &rows, &columns, &one, values, &value_stride, scores, &stride, &one, s.sums.get(), &size);
+    multiply(block.rows, size_, count, 1, {scores, kKeys}, {values, leading(v.stride(2))}, 1, s.sums.get(), size_);
   }
 
   // Scores of keys that the token does not see become -inf.
@@ -146,7 +126,7 @@ class Attention {
   std::int64_t token_of(const Block& block, std::int64_t row) const { return tokens_ == 1 ? 0 : block.token + row; }
   std::int64_t head_of(const Block& block, std::int64_t row) const { return tokens_ == 1 ? block.head + row : block.head; }
   // BLAS demands a leading dimension of at least a row's length, also of a matrix of one row, whose stride may be anything.
-  int leading(std::int64_t stride) const { return static_cast<int>(std::max(stride, size_)); }
+  std::int64_t leading(std::int64_t stride) const { return std::max(stride, size_); }
 
   std::span<const AttentionPart> parts_;
   float scale_;

@@ -1,13 +1,67 @@
-// Ladder: (1) reference composition, four products and a copy; (2) shipped on the CPU for f32 and bf16: one pass a row (rows.h).
+// Ladder: (1) reference composition, four products and a copy; (2) shipped on the CPU for f32 and bf16: one pass a row
+// (rows.h). The gradient is the turn back: the same pass with the other sign of the sines.
 #include "kernels/rotary.h"
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <torch/csrc/autograd/custom_function.h>
 
+#include "kernels/gradient.h"
 #include "kernels/policy.h"
 #include "kernels/rows.h"
 
 namespace uio::kernels {
+
+namespace {
+
+at::Tensor turn(const at::Tensor& x, const at::Tensor& cosine, const at::Tensor& sine) {
+  // [B, H, T, d] in, rows of [B, T, H, d] out when that is how x lies in memory.
+  const std::int64_t batch = x.size(0), heads = x.size(1), count = x.size(2), size = x.size(3);
+  const bool by_token = x.stride(1) < x.stride(2);
+  at::Tensor out =
+      by_token ? at::empty({batch, count, heads, size}, x.options()).transpose(1, 2) : at::empty(x.sizes(), x.options());
+  const bool is_wide = x.scalar_type() == at::kFloat;
+  const RowKernels& kernel = row_kernels();
+  const float* cosines = cosine.const_data_ptr<float>();
+  const float* sines = sine.const_data_ptr<float>();
+  const std::int64_t half = size / 2;
+  at::parallel_for(
+      0, batch * count, std::max<std::int64_t>(1, 16384 / (heads * size)), [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t at = begin; at < end; ++at) {
+          const std::int64_t b = at / count, t = at % count;
+          for (std::int64_t h = 0; h < heads; ++h) {
+            const std::int64_t from = b * x.stride(0) + h * x.stride(1) + t * x.stride(2);
+            const std::int64_t to = b * out.stride(0) + h * out.stride(1) + t * out.stride(2);
+            if (is_wide)
+              kernel.rotary_f32(x.const_data_ptr<float>() + from, cosines + t * half, sines + t * half,
+                                out.mutable_data_ptr<float>() + to, half);
+            else
+              kernel.rotary_bf16(reinterpret_cast<const std::uint16_t*>(x.const_data_ptr<at::BFloat16>()) + from,
+                                 cosines + t * half, sines + t * half,
+                                 reinterpret_cast<std::uint16_t*>(out.mutable_data_ptr<at::BFloat16>()) + to, half);
+          }
+        }
+      });
+  return out;
+}
+
+class Rotary : public torch::autograd::Function<Rotary> {
+ public:
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, const at::Tensor& cosine,
+                            const at::Tensor& sine) {
+    context->save_for_backward({cosine, sine});
+    return turn(x, cosine, sine);
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list slopes) {
+    const auto saved = context->get_saved_variables();
+    const at::Tensor slope = slopes[0].stride(3) == 1 ? slopes[0] : slopes[0].contiguous();
+    return {turn(slope, saved[0], saved[1].neg()), {}, {}};
+  }
+};
+
+}  // namespace
 
 at::Tensor rotary_reference(const at::Tensor& x, const at::Tensor& cosine, const at::Tensor& sine) {
   const std::int64_t half = x.size(-1) / 2;
@@ -17,34 +71,11 @@ at::Tensor rotary_reference(const at::Tensor& x, const at::Tensor& cosine, const
 }
 
 at::Tensor rotary(const at::Tensor& x, const at::Tensor& cosine, const at::Tensor& sine) {
-  const bool is_wide = x.scalar_type() == at::kFloat, is_narrow = x.scalar_type() == at::kBFloat16;
-  const bool fits = x.device().is_cpu() && (is_wide || is_narrow) && x.dim() == 4 && x.stride(3) == 1 && !x.requires_grad() &&
-                    cosine.is_contiguous() && sine.is_contiguous();
+  const bool is_known = x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16;
+  const bool fits = x.device().is_cpu() && is_known && x.dim() == 4 && x.stride(3) == 1 && cosine.is_contiguous() &&
+                    sine.is_contiguous() && !cosine.requires_grad() && !sine.requires_grad();
   if (is_reference_forced() || !fits) return rotary_reference(x, cosine, sine);
-
-  // [B, H, T, d] in, rows of [B, T, H, d] out when that is how x lies in memory.
-  const std::int64_t batch = x.size(0), heads = x.size(1), count = x.size(2), size = x.size(3);
-  const bool by_token = x.stride(1) < x.stride(2);
-  at::Tensor out = by_token ? at::empty({batch, count, heads, size}, x.options()).transpose(1, 2) : at::empty(x.sizes(), x.options());
-  const RowKernels& kernel = row_kernels();
-  const float* cosines = cosine.const_data_ptr<float>();
-  const float* sines = sine.const_data_ptr<float>();
-  const std::int64_t half = size / 2;
-  at::parallel_for(0, batch * count, std::max<std::int64_t>(1, 16384 / (heads * size)), [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t at = begin; at < end; ++at) {
-      const std::int64_t b = at / count, t = at % count;
-      for (std::int64_t h = 0; h < heads; ++h) {
-        const std::int64_t from = b * x.stride(0) + h * x.stride(1) + t * x.stride(2);
-        const std::int64_t to = b * out.stride(0) + h * out.stride(1) + t * out.stride(2);
-        if (is_wide)
-          kernel.rotary_f32(x.const_data_ptr<float>() + from, cosines + t * half, sines + t * half, out.mutable_data_ptr<float>() + to, half);
-        else
-          kernel.rotary_bf16(reinterpret_cast<const std::uint16_t*>(x.const_data_ptr<at::BFloat16>()) + from, cosines + t * half,
-                             sines + t * half, reinterpret_cast<std::uint16_t*>(out.mutable_data_ptr<at::BFloat16>()) + to, half);
-      }
-    }
-  });
-  return out;
+  return is_recorded(x) ? Rotary::apply(x, cosine, sine) : turn(x, cosine, sine);
 }
 
 }  // namespace uio::kernels

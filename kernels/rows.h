@@ -8,11 +8,16 @@ namespace uio::kernels {
 // bf16 and f16 values travel as their 16 bits. All arithmetic is f32; narrowing rounds to nearest, ties to even.
 struct RowKernels {
   const char* instruction_set;
-  void (*rms_norm_f32)(const float* x, const float* weight, float* out, std::int64_t n, double epsilon);
-  void (*rms_norm_bf16)(const float* x, const float* weight, std::uint16_t* out, std::int64_t n, double epsilon);
-  // gate = silu(gate) · up
-  void (*swiglu_f32)(float* gate, const float* up, std::int64_t n);
-  void (*swiglu_bf16)(std::uint16_t* gate, const std::uint16_t* up, std::int64_t n);
+  // out = x · s · weight; both return s = 1 / sqrt(mean(x²) + epsilon), which the gradient needs.
+  float (*rms_norm_f32)(const float* x, const float* weight, float* out, std::int64_t n, double epsilon);
+  float (*rms_norm_bf16)(const float* x, const float* weight, std::uint16_t* out, std::int64_t n, double epsilon);
+  // Of a row's gradient `slope`, with the row's own s: that of x, and added to weight_slope (where not null) that of the weight.
+  void (*rms_norm_backward)(const float* x, const float* weight, const float* slope, float s, float* x_slope, float* weight_slope,
+                            std::int64_t n);
+  // out = silu(gate) · up; out may be gate.
+  void (*swiglu_f32)(const float* gate, const float* up, float* out, std::int64_t n);
+  void (*swiglu_bf16)(const std::uint16_t* gate, const std::uint16_t* up, std::uint16_t* out, std::int64_t n);
+  void (*swiglu_backward)(const float* gate, const float* up, const float* slope, float* gate_slope, float* up_slope, std::int64_t n);
   // out[j] = x[j]·c[j] − x[j+half]·s[j]; out[j+half] = x[j+half]·c[j] + x[j]·s[j]
   void (*rotary_f32)(const float* x, const float* c, const float* s, float* out, std::int64_t half);
   void (*rotary_bf16)(const std::uint16_t* x, const float* c, const float* s, std::uint16_t* out, std::int64_t half);
@@ -31,6 +36,16 @@ struct RowKernels {
   void (*scale)(float* x, std::int64_t n, float factor);
   // log Σ exp(x): the normaliser of one row of logits.
   float (*log_sum_exp)(const float* x, std::int64_t n);
+  // One row of finite logits becomes the gradient of weight · −log softmax(logits)[target]: weight · (softmax − one at target).
+  // Returns log softmax(logits)[target], by the same arithmetic as log_sum_exp.
+  float (*softmax_slope)(float* logits, std::int64_t n, std::int64_t target, float weight);
+  // KL(softmax(teacher) ‖ softmax(logits)) of two rows of finite logits; logits become the gradient of weight times it,
+  // weight · (softmax(logits) − softmax(teacher)). teacher is overwritten.
+  double (*divergence_slope)(float* logits, float* teacher, std::int64_t n, float weight);
+  // A row of attention scores becomes weights p = exp(scores − lse), and the row `slopes` of gradients of the weights becomes that of
+  // the scores, p · (slopes − mean); mean = Σ p · slopes over all keys.
+  void (*attention_slope)(float* scores, float* slopes, std::int64_t n, float lse, float mean);
+  float (*dot)(const float* x, const float* y, std::int64_t n);
 };
 
 const RowKernels& row_kernels();

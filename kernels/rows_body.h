@@ -109,32 +109,72 @@ inline float inverse_rms(const float* x, std::int64_t n, double epsilon) {
   return static_cast<float>(1.0 / __builtin_sqrt(total / static_cast<double>(n) + epsilon));
 }
 
-void rms_norm_f32(const float* x, const float* weight, float* out, std::int64_t n, double epsilon) {
+float rms_norm_f32(const float* x, const float* weight, float* out, std::int64_t n, double epsilon) {
   const float scale = inverse_rms(x, n, epsilon);
   std::int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) store(out + i, load(x + i) * scale * load(weight + i));
   for (; i < n; ++i) out[i] = x[i] * scale * weight[i];
+  return scale;
 }
 
-void rms_norm_bf16(const float* x, const float* weight, std::uint16_t* out, std::int64_t n, double epsilon) {
+float rms_norm_bf16(const float* x, const float* weight, std::uint16_t* out, std::int64_t n, double epsilon) {
   const float scale = inverse_rms(x, n, epsilon);
   std::int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) store_bf16(out + i, load(x + i) * scale * load(weight + i));
   for (; i < n; ++i) out[i] = narrow_bf16_one(x[i] * scale * weight[i]);
+  return scale;
 }
 
-void swiglu_f32(float* gate, const float* up, std::int64_t n) {
+// With g = slope · weight: dx = s·g − x·s³/n·Σ g·x, and dweight = slope · x · s.
+void rms_norm_backward(const float* x, const float* weight, const float* slope, float s, float* x_slope, float* weight_slope, std::int64_t n) {
+  Floats a = {}, b = {};
   std::int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) store(gate + i, silu(load(gate + i)) * load(up + i));
-  for (; i < n; ++i) gate[i] = gate[i] / (1.0f + exp_one(-gate[i])) * up[i];
+  for (; i + 2 * kLanes <= n; i += 2 * kLanes) {
+    a += load(slope + i) * load(weight + i) * load(x + i);
+    b += load(slope + i + kLanes) * load(weight + i + kLanes) * load(x + i + kLanes);
+  }
+  double total = static_cast<double>(sum(a + b));
+  for (; i < n; ++i) total += static_cast<double>(slope[i]) * weight[i] * x[i];
+  const double wide = static_cast<double>(s);
+  const float pull = static_cast<float>(wide * wide * wide * total / static_cast<double>(n));
+  for (i = 0; i + kLanes <= n; i += kLanes) {
+    const Floats here = load(x + i), g = load(slope + i);
+    store(x_slope + i, g * load(weight + i) * s - here * pull);
+    if (weight_slope) store(weight_slope + i, load(weight_slope + i) + g * here * s);
+  }
+  for (; i < n; ++i) {
+    x_slope[i] = slope[i] * weight[i] * s - x[i] * pull;
+    if (weight_slope) weight_slope[i] += slope[i] * x[i] * s;
+  }
 }
 
-void swiglu_bf16(std::uint16_t* gate, const std::uint16_t* up, std::int64_t n) {
+void swiglu_f32(const float* gate, const float* up, float* out, std::int64_t n) {
   std::int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) store_bf16(gate + i, silu(load_bf16(gate + i)) * load_bf16(up + i));
+  for (; i + kLanes <= n; i += kLanes) store(out + i, silu(load(gate + i)) * load(up + i));
+  for (; i < n; ++i) out[i] = gate[i] / (1.0f + exp_one(-gate[i])) * up[i];
+}
+
+void swiglu_bf16(const std::uint16_t* gate, const std::uint16_t* up, std::uint16_t* out, std::int64_t n) {
+  std::int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) store_bf16(out + i, silu(load_bf16(gate + i)) * load_bf16(up + i));
   for (; i < n; ++i) {
     const float x = widen_bf16_one(gate[i]);
-    gate[i] = narrow_bf16_one(x / (1.0f + exp_one(-x)) * widen_bf16_one(up[i]));
+    out[i] = narrow_bf16_one(x / (1.0f + exp_one(-x)) * widen_bf16_one(up[i]));
+  }
+}
+
+// With σ = 1 / (1 + e^−gate): silu' = σ · (1 + gate · (1 − σ)).
+void swiglu_backward(const float* gate, const float* up, const float* slope, float* gate_slope, float* up_slope, std::int64_t n) {
+  std::int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    const Floats x = load(gate + i), g = load(slope + i), gated = g / (1.0f + exp_of(-x)), share = 1.0f / (1.0f + exp_of(x));
+    store(up_slope + i, gated * x);
+    store(gate_slope + i, gated * load(up + i) * (1.0f + x * share));
+  }
+  for (; i < n; ++i) {
+    const float gated = slope[i] / (1.0f + exp_one(-gate[i])), share = 1.0f / (1.0f + exp_one(gate[i]));
+    up_slope[i] = gated * gate[i];
+    gate_slope[i] = gated * up[i] * (1.0f + gate[i] * share);
   }
 }
 
@@ -287,8 +327,81 @@ float log_sum_exp(const float* x, std::int64_t n) {
   return highest + static_cast<float>(__builtin_log(total));
 }
 
-constexpr RowKernels kKernels = {UIO_ROWS_NAME, rms_norm_f32, rms_norm_bf16, swiglu_f32,  swiglu_bf16, rotary_f32, rotary_bf16,
-                                 widen_bf16,    widen_f16,    matvec_f32,    matvec_bf16, pair_up,     matvec_f16,  row_max, exp_shifted, scale, log_sum_exp};
+float softmax_slope(float* logits, std::int64_t n, std::int64_t target, float weight) {
+  const float highest = row_max(logits, n), chosen = logits[target];
+  double total = 0;  // gathered as in log_sum_exp: its bits
+  std::int64_t i = 0;
+  while (i + kLanes <= n) {
+    Floats block = {};
+    for (const std::int64_t end = i + 64 * kLanes; i + kLanes <= n && i < end; i += kLanes) {
+      const Floats e = exp_of(load(logits + i) - highest);
+      store(logits + i, e);
+      block += e;
+    }
+    total += static_cast<double>(sum(block));
+  }
+  for (; i < n; ++i) total += static_cast<double>(logits[i] = exp_one(logits[i] - highest));
+  scale(logits, n, static_cast<float>(static_cast<double>(weight) / total));
+  logits[target] -= weight;
+  return chosen - (highest + static_cast<float>(__builtin_log(total)));
+}
+
+double divergence_slope(float* logits, float* teacher, std::int64_t n, float weight) {
+  const float highest = row_max(logits, n), teacher_highest = row_max(teacher, n);
+  double total = 0, teacher_total = 0, apart = 0;  // apart: Σ e^teacher · (teacher − logits), both less their highest
+  std::int64_t i = 0;
+  while (i + kLanes <= n) {
+    Floats block = {}, teacher_block = {}, apart_block = {};
+    for (const std::int64_t end = i + 64 * kLanes; i + kLanes <= n && i < end; i += kLanes) {
+      const Floats x = load(logits + i) - highest, t = load(teacher + i) - teacher_highest, e = exp_of(x), f = exp_of(t);
+      store(logits + i, e);
+      store(teacher + i, f);
+      block += e;
+      teacher_block += f;
+      apart_block += f * (t - x);
+    }
+    total += static_cast<double>(sum(block));
+    teacher_total += static_cast<double>(sum(teacher_block));
+    apart += static_cast<double>(sum(apart_block));
+  }
+  for (; i < n; ++i) {
+    const float x = logits[i] - highest, t = teacher[i] - teacher_highest;
+    total += static_cast<double>(logits[i] = exp_one(x));
+    teacher_total += static_cast<double>(teacher[i] = exp_one(t));
+    apart += static_cast<double>(teacher[i] * (t - x));
+  }
+  const float share = static_cast<float>(static_cast<double>(weight) / total), teacher_share = static_cast<float>(static_cast<double>(weight) / teacher_total);
+  for (i = 0; i + kLanes <= n; i += kLanes) store(logits + i, load(logits + i) * share - load(teacher + i) * teacher_share);
+  for (; i < n; ++i) logits[i] = logits[i] * share - teacher[i] * teacher_share;
+  return apart / teacher_total - __builtin_log(teacher_total) + __builtin_log(total);
+}
+
+void attention_slope(float* scores, float* slopes, std::int64_t n, float lse, float mean) {
+  std::int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    const Floats p = exp_of(load(scores + i) - lse);
+    store(scores + i, p);
+    store(slopes + i, p * (load(slopes + i) - mean));
+  }
+  for (; i < n; ++i) slopes[i] = (scores[i] = exp_one(scores[i] - lse)) * (slopes[i] - mean);
+}
+
+float dot(const float* x, const float* y, std::int64_t n) {
+  Floats a = {}, b = {};
+  std::int64_t i = 0;
+  for (; i + 2 * kLanes <= n; i += 2 * kLanes) {
+    a += load(x + i) * load(y + i);
+    b += load(x + i + kLanes) * load(y + i + kLanes);
+  }
+  float total = sum(a + b);
+  for (; i < n; ++i) total += x[i] * y[i];
+  return total;
+}
+
+constexpr RowKernels kKernels = {
+    UIO_ROWS_NAME, rms_norm_f32, rms_norm_bf16, rms_norm_backward, swiglu_f32,    swiglu_bf16,      swiglu_backward, rotary_f32,
+    rotary_bf16,   widen_bf16,   widen_f16,     matvec_f32,        matvec_bf16,   pair_up,          matvec_f16,      row_max,
+    exp_shifted,   scale,        log_sum_exp,   softmax_slope,     divergence_slope, attention_slope, dot};
 
 }  // namespace
 }  // namespace uio::kernels

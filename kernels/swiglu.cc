@@ -1,29 +1,72 @@
-// Ladder: (1) reference composition, two passes and two new tensors; (2) shipped on the CPU: one pass in place (rows.h).
+// Ladder: (1) reference composition, two passes and two new tensors; (2) shipped on the CPU: one pass in place, and one for the
+// gradient (rows.h), which computes σ(gate) anew.
 #include "kernels/swiglu.h"
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <torch/csrc/autograd/custom_function.h>
 
+#include "kernels/gradient.h"
 #include "kernels/policy.h"
 #include "kernels/rows.h"
 
 namespace uio::kernels {
+namespace {
+
+constexpr std::int64_t kGrain = 16384;  // elements that are worth a thread
+
+void multiply(const at::Tensor& gate, const at::Tensor& up, const at::Tensor& out) {
+  const RowKernels& kernel = row_kernels();
+  const bool is_wide = gate.scalar_type() == at::kFloat;
+  at::parallel_for(0, gate.numel(), kGrain, [&](std::int64_t begin, std::int64_t end) {
+    if (is_wide)
+      kernel.swiglu_f32(gate.const_data_ptr<float>() + begin, up.const_data_ptr<float>() + begin,
+                        out.mutable_data_ptr<float>() + begin, end - begin);
+    else
+      kernel.swiglu_bf16(reinterpret_cast<const std::uint16_t*>(gate.const_data_ptr<at::BFloat16>()) + begin,
+                         reinterpret_cast<const std::uint16_t*>(up.const_data_ptr<at::BFloat16>()) + begin,
+                         reinterpret_cast<std::uint16_t*>(out.mutable_data_ptr<at::BFloat16>()) + begin, end - begin);
+  });
+}
+
+class Swiglu : public torch::autograd::Function<Swiglu> {
+ public:
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& gate, const at::Tensor& up) {
+    at::Tensor out = at::empty_like(gate);
+    multiply(gate, up, out);
+    context->save_for_backward({gate, up});
+    return out;
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list slopes) {
+    const auto saved = context->get_saved_variables();
+    const at::Tensor gate = saved[0].to(at::kFloat), up = saved[1].to(at::kFloat),
+                     slope = slopes[0].to(at::kFloat).contiguous();
+    const at::Tensor gate_slope = at::empty_like(gate), up_slope = at::empty_like(gate);
+    const RowKernels& kernel = row_kernels();
+    at::parallel_for(0, gate.numel(), kGrain, [&](std::int64_t begin, std::int64_t end) {
+      kernel.swiglu_backward(gate.const_data_ptr<float>() + begin, up.const_data_ptr<float>() + begin,
+                             slope.const_data_ptr<float>() + begin, gate_slope.mutable_data_ptr<float>() + begin,
+                             up_slope.mutable_data_ptr<float>() + begin, end - begin);
+    });
+    return {gate_slope.to(saved[0].scalar_type()), up_slope.to(saved[1].scalar_type())};
+  }
+};
+
+}  // namespace
 
 at::Tensor swiglu_reference(const at::Tensor& gate, const at::Tensor& up) { return at::silu(gate) * up; }
 
 at::Tensor swiglu(at::Tensor gate, const at::Tensor& up) {
-  const bool is_wide = gate.scalar_type() == at::kFloat, is_narrow = gate.scalar_type() == at::kBFloat16;
-  const bool fits = gate.device().is_cpu() && (is_wide || is_narrow) && gate.is_contiguous() && up.is_contiguous() && !gate.requires_grad();
+  const bool is_known = gate.scalar_type() == at::kFloat || gate.scalar_type() == at::kBFloat16;
+  const bool fits = gate.device().is_cpu() && is_known && gate.is_contiguous() && up.is_contiguous();
   if (is_reference_forced() || !fits) return swiglu_reference(gate, up);
-  const RowKernels& kernel = row_kernels();
-  at::parallel_for(0, gate.numel(), 16384, [&](std::int64_t begin, std::int64_t end) {
-    if (is_wide)
-      kernel.swiglu_f32(gate.mutable_data_ptr<float>() + begin, up.const_data_ptr<float>() + begin, end - begin);
-    else
-      kernel.swiglu_bf16(reinterpret_cast<std::uint16_t*>(gate.mutable_data_ptr<at::BFloat16>()) + begin,
-                         reinterpret_cast<const std::uint16_t*>(up.const_data_ptr<at::BFloat16>()) + begin, end - begin);
-  });
-  return gate;
+  if (is_recorded(gate, up)) return Swiglu::apply(gate, up);
+  // A gate that requires a gradient is somebody's, even where nothing is recorded now.
+  const at::Tensor out = gate.requires_grad() ? at::empty(gate.sizes(), gate.options()) : gate;
+  multiply(gate, up, out);
+  return out;
 }
 
 }  // namespace uio::kernels

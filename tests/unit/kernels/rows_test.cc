@@ -104,8 +104,8 @@ TEST_CASE("swiglu of a row") {
       std::vector<std::uint16_t> narrow_gate = narrow(gate);
       const std::vector<std::uint16_t> narrow_up = narrow(up);
       const std::vector<float> rounded = widen(narrow_gate), rounded_up = widen(narrow_up);
-      build->swiglu_f32(gate.data(), up.data(), n);
-      build->swiglu_bf16(narrow_gate.data(), narrow_up.data(), n);
+      build->swiglu_f32(gate.data(), up.data(), gate.data(), n);
+      build->swiglu_bf16(narrow_gate.data(), narrow_up.data(), narrow_gate.data(), n);
       for (std::size_t i = 0; i < gate.size(); ++i) {
         const auto exact = [](double g, double u) { return g / (1 + std::exp(-g)) * u; };
         CHECK(gate[i] == Approx(exact(before[i], up[i])).epsilon(1e-6).margin(1e-30));
@@ -188,7 +188,7 @@ TEST_CASE("narrowing rounds to nearest, ties to even, and keeps NaN and infinity
     build->rms_norm_bf16(ones.data(), odd.data(), found.data(), static_cast<std::int64_t>(odd.size()), 0);
     CHECK(found == narrow(odd));
     std::vector<std::uint16_t> gate = narrow(std::vector<float>(33, NAN)), up = narrow(std::vector<float>(33, 1));
-    build->swiglu_bf16(gate.data(), up.data(), 33);
+    build->swiglu_bf16(gate.data(), up.data(), gate.data(), 33);
     for (const std::uint16_t bits : gate) CHECK(std::isnan(widen(bits)));
   }
 }
@@ -304,6 +304,89 @@ TEST_CASE("log-sum-exp of infinities") {
         CHECK(build->log_sum_exp(row.data(), static_cast<std::int64_t>(n)) == kInfinity);
         row[at] = NAN;
         CHECK(std::isnan(build->log_sum_exp(row.data(), static_cast<std::int64_t>(n))));
+      }
+    }
+  }
+}
+
+TEST_CASE("gradients of a row") {
+  for (const RowKernels* build : builds()) {
+    for (const std::int64_t n : kSizes) {
+      INFO(build->instruction_set << ", " << n);
+      const auto count = static_cast<std::size_t>(n);
+      const std::vector<float> x = numbers(n, 20, 3), y = numbers(n, 21), slope = numbers(n, 22);
+      double product = 0, size = 0;
+      for (std::size_t i = 0; i < count; ++i) {
+        product += static_cast<double>(x[i]) * y[i];
+        size += std::abs(static_cast<double>(x[i]) * y[i]);
+      }
+      CHECK(std::abs(build->dot(x.data(), y.data(), n) - product) <= size * 1e-6);
+
+      const float s = 0.7f;
+      double pull = 0;
+      for (std::size_t i = 0; i < count; ++i)
+        pull += static_cast<double>(slope[i]) * y[i] * x[i] * s * s * s / static_cast<double>(n);
+      std::vector<float> x_slope(count, NAN), weight_slope(count, 2), alone(count, NAN);
+      build->rms_norm_backward(x.data(), y.data(), slope.data(), s, x_slope.data(), weight_slope.data(), n);
+      build->rms_norm_backward(x.data(), y.data(), slope.data(), s, alone.data(), nullptr, n);
+      CHECK(alone == x_slope);
+      for (std::size_t i = 0; i < count; ++i) {
+        CHECK(x_slope[i] == Approx(static_cast<double>(slope[i]) * y[i] * s - x[i] * pull).epsilon(1e-5).margin(1e-5));
+        CHECK(weight_slope[i] == Approx(2 + static_cast<double>(slope[i]) * x[i] * s).epsilon(1e-5).margin(1e-5));
+      }
+
+      std::vector<float> gate_slope(count, NAN), up_slope(count, NAN);
+      build->swiglu_backward(x.data(), y.data(), slope.data(), gate_slope.data(), up_slope.data(), n);
+      for (std::size_t i = 0; i < count; ++i) {
+        const double share = 1 / (1 + std::exp(-static_cast<double>(x[i])));
+        CHECK(up_slope[i] == Approx(slope[i] * share * x[i]).epsilon(1e-5).margin(1e-6));
+        CHECK(gate_slope[i] == Approx(slope[i] * y[i] * share * (1 + x[i] * (1 - share))).epsilon(1e-5).margin(1e-6));
+      }
+    }
+  }
+}
+
+TEST_CASE("rows of logits become their gradients") {
+  const auto shares = [](const std::vector<float>& logits) {
+    std::vector<double> out;
+    double total = 0;
+    for (const float logit : logits) total += std::exp(static_cast<double>(logit) - 100);
+    for (const float logit : logits) out.push_back(std::exp(static_cast<double>(logit) - 100) / total);
+    return out;
+  };
+  for (const RowKernels* build : builds()) {
+    for (const std::int64_t n : kSizes) {
+      INFO(build->instruction_set << ", " << n);
+      std::vector<float> logits = numbers(n, 23, 4), teacher = numbers(n, 24, 4);
+      for (float& logit : logits) logit += 90;  // as large as they may be: only differences count
+      for (float& logit : teacher) logit += 110;
+      const std::vector<double> p = shares(logits), t = shares(teacher);
+      const auto target = static_cast<std::size_t>(n / 2);
+
+      std::vector<float> slope = logits;
+      const float chosen = build->softmax_slope(slope.data(), n, n / 2, 0.5f);
+      CHECK(chosen == logits[target] - build->log_sum_exp(logits.data(), n));  // the bits of the loss without a gradient
+      CHECK(chosen == Approx(std::log(p[target])).margin(2e-5));
+      for (std::size_t i = 0; i < p.size(); ++i)
+        CHECK(slope[i] == Approx(0.5 * (p[i] - (i == target))).epsilon(1e-5).margin(1e-7));
+
+      slope = logits;
+      std::vector<float> scratch = teacher;
+      double divergence = 0;
+      for (std::size_t i = 0; i < p.size(); ++i) divergence += t[i] * std::log(t[i] / p[i]);
+      CHECK(build->divergence_slope(slope.data(), scratch.data(), n, 0.5f) == Approx(divergence).epsilon(1e-5).margin(1e-5));
+      for (std::size_t i = 0; i < p.size(); ++i) CHECK(slope[i] == Approx(0.5 * (p[i] - t[i])).epsilon(1e-5).margin(1e-7));
+
+      std::vector<float> scores = numbers(n, 25, 4), slopes = numbers(n, 26);
+      scores[0] = -kInfinity;
+      const std::vector<float> before = scores, given = slopes;
+      build->attention_slope(scores.data(), slopes.data(), n, 5, 0.25f);
+      CHECK(scores[0] == 0);
+      CHECK(slopes[0] == 0);
+      for (std::size_t i = 0; i < p.size(); ++i) {
+        const double weight = std::exp(static_cast<double>(before[i]) - 5);
+        CHECK(scores[i] == Approx(weight).epsilon(1e-5));
+        CHECK(slopes[i] == Approx(weight * (given[i] - 0.25)).epsilon(1e-5).margin(1e-9));
       }
     }
   }
