@@ -5,6 +5,7 @@
 #include "kernels/attention.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/_scaled_dot_product_flash_attention_for_cpu.h>
 
 #include <limits>
@@ -70,10 +71,17 @@ at::Tensor attention_reference(std::span<const AttentionPart> parts, double scal
   return out.to(first.scalar_type()).transpose(1, 2).contiguous().transpose(1, 2);
 }
 
+bool needs_gradient(std::span<const AttentionPart> parts) {
+  if (!at::GradMode::is_enabled()) return false;
+  for (const AttentionPart& part : parts)
+    if (part.queries.requires_grad() || part.keys.requires_grad() || part.values.requires_grad()) return true;
+  return false;
+}
+
 at::Tensor attention(std::span<const AttentionPart> parts, double scale) {
   const at::Tensor& first = parts.front().queries;
   const bool has_flash = first.device().is_cpu() && (first.scalar_type() == at::kFloat || first.scalar_type() == at::kBFloat16);
-  if (is_reference_forced() || !has_flash || first.requires_grad()) return attention_reference(parts, scale);
+  if (is_reference_forced() || !has_flash || needs_gradient(parts)) return attention_reference(parts, scale);
 
   if (first.scalar_type() == at::kFloat) return attention_blocks(parts, scale);
   Partial total = flash(parts.front(), scale);

@@ -138,8 +138,8 @@ at::Tensor ModelDocument::loss(std::int64_t j, const Tensors& carried) {
     total = hard.loss;
   }
   if (pass.soft_weights.defined()) {
-    const kernels::CrossEntropy soft = kernels::cross_entropy_soft(rows, model.head(), pass.teacher, model.head(), pass.soft_weights.to(device));
-    total = total.defined() ? total + soft.loss : soft.loss;
+    const at::Tensor soft = kernels::cross_entropy_soft(rows, model.head(), pass.teacher, model.head(), pass.soft_weights.to(device));
+    total = total.defined() ? total + soft : soft;
     if (!pass.weights.defined()) {
       const at::NoGradGuard no_gradients;
       tally_.add(pass, model.log_probabilities(rows.detach(), pass.targets));
