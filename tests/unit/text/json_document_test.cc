@@ -32,8 +32,8 @@ TEST_CASE("a prompt has weight 0, its response and the end 1") {
 }
 
 TEST_CASE("parts have their weights, 1 where none is given; empty ones leave no trace") {
-  const JsonDocument document =
-      parse(R"({"parts":[{"text":"a","weight":0},{"text":""},{"text":"bc","weight":255,"role":"x"},{"text":"d"},{"text":"e","weight":1}]})");
+  const JsonDocument document = parse(
+      R"({"parts":[{"text":"a","weight":0},{"text":""},{"text":"bc","weight":255,"role":"x"},{"text":"d"},{"text":"e","weight":1}]})");
   CHECK(document.text == "abcde");
   CHECK(document.weighting == Weighting{{{1, 0}, {3, 255}, {5, 1}}, false});
   CHECK(parse(R"({"parts":[]})").weighting == Weighting{});

@@ -294,8 +294,8 @@ class EndlessLines : public Source {
   explicit EndlessLines(std::size_t bytes) : left_(bytes) {}
   std::size_t read(std::span<std::byte> buffer) override {
     while (line_.size() < buffer.size() && left_ > 0) {
-      const std::string one = "{\"prompt\":\"What is word" + std::to_string(random_() % 100000) +
-                              "?\",\"response\":\" It is a word.\"}\n";
+      const std::string one =
+          "{\"prompt\":\"What is word" + std::to_string(random_() % 100000) + "?\",\"response\":\" It is a word.\"}\n";
       line_ += one;
       left_ -= std::min(left_, one.size());
     }
