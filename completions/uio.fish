@@ -1,7 +1,7 @@
 # fish completion for the uio programs, made from their option table: uio-inspect --generate=fish
 
 complete -c uio-segment -l lines -d 'each line of the input is a document'
-complete -c uio-segment -l jsonl -d 'each line is a JSON object with "id" and "text"'
+complete -c uio-segment -l jsonl -d 'each line is a JSON object with "id", and "text" or "prompt" and "response"'
 complete -c uio-segment -l replace-invalid -d 'replace bytes that are not UTF-8 by U+FFFD instead of refusing them'
 complete -c uio-segment -s m -l model -x -a '(__fish_complete_directories)' -d 'model directory (default: $UIO_MODEL, else the demo model)'
 complete -c uio-segment -s a -l adapter -x -a '(__fish_complete_directories)' -d 'adapter directory, or `fresh` (default: $UIO_ADAPTER, else DIR/adapter)'
@@ -76,7 +76,7 @@ complete -c uio-score -l verify -r -F -d 'compare BLOB with memories computed fr
 complete -c uio-score -l tolerance -x -d 'largest difference that --verify accepts (default: that of the dtype)'
 complete -c uio-score -l overflow -x -a 'refuse oldest' -d 'when memories exceed the model\'s positions'
 complete -c uio-score -l lines -d 'each line of the input is a document'
-complete -c uio-score -l jsonl -d 'each line is a JSON object with "id" and "text"'
+complete -c uio-score -l jsonl -d 'each line is a JSON object with "id", and "text" or "prompt" and "response"'
 complete -c uio-score -l replace-invalid -d 'replace bytes that are not UTF-8 by U+FFFD instead of refusing them'
 complete -c uio-score -s m -l model -x -a '(__fish_complete_directories)' -d 'model directory (default: $UIO_MODEL, else the demo model)'
 complete -c uio-score -s a -l adapter -x -a '(__fish_complete_directories)' -d 'adapter directory, or `fresh` (default: $UIO_ADAPTER, else DIR/adapter)'
@@ -155,7 +155,7 @@ complete -c uio-train-step -s h -l help -d 'print this help and exit'
 complete -c uio-train-step -s V -l version -d 'print the version and exit'
 
 complete -c uio-inspect -l verify -d 'read every byte and print one line an input'
-complete -c uio-inspect -l tokens -d 'add the token ids of each segment'
+complete -c uio-inspect -l tokens -d 'add the token ids of each segment, and their weights'
 complete -c uio-inspect -l index -d 'write the offset index of a stream instead'
 complete -c uio-inspect -l cut -d 'write the taken records as a stream instead'
 complete -c uio-inspect -l export -r -F -d 'write the tensors of the taken memories to FILE (safetensors)'

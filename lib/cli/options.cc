@@ -680,8 +680,9 @@ const Option kOptions[] = {
     {.programs = kInspect,
      .category = Category::kTask,
      .name = "tokens",
-     .help = "add the token ids of each segment",
-     .manual = "Add the token ids of each segment, as a list\n.Cm tokens .",
+     .help = "add the token ids of each segment, and their weights",
+     .manual = "Add the token ids of each segment, as a list\n.Cm tokens ,\nand where they have weights also those, as a list\n"
+               ".Cm weights .",
      .store = [](Settings& s, const Given&) { s.inspect.tokens = true; }},
     {.programs = kInspect,
      .category = Category::kTask,
@@ -753,8 +754,10 @@ const Option kOptions[] = {
     {.programs = kTextPrograms | kTrain,
      .category = Category::kTask,
      .name = "jsonl",
-     .help = "each line is a JSON object with \"id\" and \"text\"",
-     .manual = "Read JSON Lines: each line is an object with the document's\n.Cm id\nand\n.Cm text .",
+     .help = "each line is a JSON object with \"id\", and \"text\" or \"prompt\" and \"response\"",
+     .manual = "Read JSON Lines: each line is an object with the document's\n.Cm id\nand its\n.Cm text ,\n"
+               "or, for training on instructions, its\n.Cm prompt\nand\n.Cm response ,\nor its\n.Cm parts ,\n"
+               "a list of objects with\n.Cm text\nand\n.Cm weight .",
      .store = [](Settings& s, const Given&) { s.jsonl = true; }},
     {.programs = kTextPrograms,
      .category = Category::kTask,

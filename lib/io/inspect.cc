@@ -166,7 +166,8 @@ class Inspector {
     if (!selection_.contains(span_of(header))) return;
     ++matches_;
     const bool with_tokens = job_.tokens && std::holds_alternative<Segment>(header);
-    Json line = describe_record(with_tokens ? reader.decode() : header, reader.token_count(), reader.scored_count(), with_tokens);
+    Json line =
+        describe_record(with_tokens ? reader.decode() : header, reader.token_count(), reader.scored_count(), with_tokens);
     line["offset"] = reader.frame_offset();
     line["bytes"] = reader.frame_bytes();
     put(line);

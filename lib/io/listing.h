@@ -12,8 +12,8 @@
 
 namespace uio {
 
-// The fields of the record's header; a segment that has tokens and weights shows them only with `with_tokens`. `scored`: how many
-// of its tokens have a weight that is not 0; nothing where they have no weights.
+// The fields of the record's header; a segment that has tokens and weights shows them only with `with_tokens`. `scored`: how
+// many of its tokens have a weight that is not 0; nothing where they have no weights.
 Json describe_record(const Record& record, std::uint32_t token_count, std::optional<std::uint32_t> scored, bool with_tokens);
 Json describe_provenance(const Provenance& provenance);
 Json describe_safetensors(const SafetensorsFile& file);

@@ -22,7 +22,8 @@ void take(std::span<const std::byte>& rest, std::vector<T>& items) {
 void check_scored(const Segment& segment, std::uint32_t promised) {
   const std::uint32_t found = segment.scored_count().value_or(0);
   if (found == promised) return;
-  throw Damage{ErrorKind::kData, "has " + std::to_string(found) + " scored tokens, its header says " + std::to_string(promised)};
+  throw Damage{ErrorKind::kData,
+               "has " + std::to_string(found) + " scored tokens, its header says " + std::to_string(promised)};
 }
 
 }  // namespace

@@ -37,7 +37,8 @@ class RecordReader {
   // The next record, or nothing after the last end frame. A record is returned only after its checksums held.
   // A caller that must not act on a stream that turns out to be cut reads to the end first.
   std::optional<Record> next();
-  // The header alone, the payload checked against its checksum but not decoded (tensors, token ids, weights and text stay empty).
+  // The header alone, the payload checked against its checksum but not decoded (tensors, token ids, weights and text stay
+  // empty).
   std::optional<Record> next_header();
   // One step at a time, for programs that show or copy what is there: the next start frame, record or end frame, or nothing
   // after the last. At a record, header() and decode() give it, as often as wanted.

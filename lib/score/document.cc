@@ -13,15 +13,18 @@ std::vector<std::uint64_t> ScoredDocument::token_ends(const Tokenizer& tokenizer
     ends.push_back(0);
     at = 1;
   }
+  // The token after a response ends where the text does; no text becomes it.
+  const bool has_end = at < ids.size() && tokenizer.eos() >= 0 && ids.back() == tokenizer.eos();
   const std::vector<Token> again = tokenizer.encode(text);
-  bool is_same = again.size() + at == ids.size();
+  bool is_same = again.size() + at + has_end == ids.size();
   for (std::size_t i = 0; is_same && i < again.size(); ++i) is_same = again[i].id == ids[at + i];
   std::uint64_t end = 0;
-  for (std::size_t i = at; i < ids.size(); ++i) {
+  for (std::size_t i = at; i + has_end < ids.size(); ++i) {
     end = is_same ? again[i - at].byte_end : std::min<std::uint64_t>(text.size(), end + tokenizer.bytes_of(ids[i]).size());
     ends.push_back(end);
   }
   if (!ends.empty()) ends.back() = text.size();
+  if (has_end) ends.push_back(text.size());
   return ends;
 }
 

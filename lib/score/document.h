@@ -10,6 +10,7 @@
 
 namespace uio {
 
+// Every token counts here, whatever its weight in training.
 struct ScoredDocument {
   std::string id;
   std::vector<std::int32_t> ids;

@@ -19,7 +19,8 @@ struct JsonDocument {
 //   {"text"}                            a text without weights
 //   {"prompt", "response"}              their concatenation; the prompt has weight 0, the response and the end of sequence 1
 //   {"parts": [{"text", "weight"}, …]}  the concatenation of the parts; a weight is an integer from 0 to 255, 1 if not given
-// Further keys are ignored. Throws Error{kData} with `place` naming the key that is missing, of another type or of another form.
+// Further keys are ignored. Throws Error{kData} with `place` naming the key that is missing, of another type or of another
+// form.
 JsonDocument parse_json_document(std::string_view line, const std::string& place);
 
 }  // namespace uio

@@ -16,9 +16,9 @@
 namespace uio {
 
 // Law: the `text` of a document's segments, joined, equals its bytes; the ids equal those of the whole text at once.
-// A document is BOS (if any), its text's tokens, and EOS (if any) where its weighting asks for it; a document without any token is one empty segment (whose text may be
-// spaces that the tokenizer drops). Segment i spans the bytes from where the one before ends to where its last token ends; the
-// last one spans to the end of the document. BOS and EOS span no byte.
+// A document is BOS (if any), its text's tokens, and EOS (if any) where its weighting asks for it; a document without any token
+// is one empty segment (whose text may be spaces that the tokenizer drops). Segment i spans the bytes from where the one before
+// ends to where its last token ends; the last one spans to the end of the document. BOS and EOS span no byte.
 using EmitSegment = std::function<void(Segment)>;
 
 // Cuts one document that comes in pieces.

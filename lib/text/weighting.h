@@ -16,8 +16,8 @@ struct Weighting {
     std::uint8_t weight;
     bool operator==(const Part&) const = default;
   };
-  std::vector<Part> parts;   // their ends ascend; the last one's is the document's
-  bool scores_end = false;   // the document also has the end-of-sequence token, with weight 1, where the tokenizer knows one
+  std::vector<Part> parts;  // their ends ascend; the last one's is the document's
+  bool scores_end = false;  // the document also has the end-of-sequence token, with weight 1, where the tokenizer knows one
   bool operator==(const Weighting&) const = default;
 };
 

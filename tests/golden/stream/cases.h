@@ -82,12 +82,20 @@ inline std::vector<GoldenStream> golden_streams() {
   flipped[offsets[1] + 70] = static_cast<char>(flipped[offsets[1] + 70] ^ 4);
   payload[offsets[2] - 1] = static_cast<char>(payload[offsets[2] - 1] ^ 1);
 
+  Segment prompt = weighted_segment(1);
+  prompt.weights.assign(3, 0);
+  const std::string weighted = make_stream({prompt, weighted_segment(2), small_segment(3)});
+  const auto with_scored = [&](int value) {
+    return forge(weighted, 2, [&](std::string& header) { header[header.find("scored") + 6] = static_cast<char>(value); });
+  };
+
   std::vector<GoldenStream> streams = {
       {"page-stream", make_stream(stream_page_records()), 0},
       {"page-memory", make_stream(memory_page_records(), memory_page_provenance()), 0},
       {"empty-section", make_stream({}, {}), 0},
       {"empty-document", make_stream({empty}), 0},
       {"segments", make_stream({full, closed, small_segment(7)}), 0},
+      {"weights", weighted, 0},
       {"blob", blob, 0},
       {"two-sections", blob + make_stream({}) + make_stream({full}), 0},
       {"all-forms",
@@ -123,6 +131,8 @@ inline std::vector<GoldenStream> golden_streams() {
       {"stored-too-long", with_byte(1, 39, 127), 3},
       {"decoded-too-long", with_byte(1, 47, 127), 3},
       {"decoded-other", with_byte(1, 40, 97), 3},
+      {"wrong-scored", with_scored(3), 3},
+      {"too-many-scored", with_scored(4), 3},
       {"newer-major", with_byte(0, 16, 2), 4},
       {"unknown-kind", with_byte(2, 18, 99), 4},
       {"unknown-flag", with_byte(2, 19, 2), 4},

@@ -48,6 +48,8 @@ TEST_CASE("fields come back as they were written") {
   writer.add_provenance("past", {{"a", "1", {{"x", "y"}}}, {"b", "2", {}}});
   const auto map = writer.take();
   HeaderMapReader reader(map);
+  CHECK(reader.has("zero"));
+  CHECK(!reader.has("none"));
   CHECK(reader.natural("zero", 0, 0) == 0);
   CHECK(reader.natural("most", 0, std::numeric_limits<std::uint64_t>::max()) == std::numeric_limits<std::uint64_t>::max());
   CHECK(reader.boolean("yes"));

@@ -229,6 +229,44 @@ TEST_CASE("a segment with more behind its payload is refused") {
   CHECK(message_of([&] { read_stream(stream_with(header, bytes)); }).find("bytes after its payload") != std::string::npos);
 }
 
+TEST_CASE("segments whose weights are not what the header says") {
+  const Segment segment = weighted_segment();
+  Compressor compressor(1);
+  const auto status = [&](const Segment& in_map, const Segment& in_payload, std::uint64_t decoded) {
+    const auto payload = encode_segment_payload(in_payload, compressor);
+    FrameHeader header;
+    header.kind = FrameKind::kSegment;
+    header.map = encode_segment_map(in_map);
+    header.stored_bytes = payload.size();
+    header.decoded_bytes = decoded;
+    const std::string_view bytes(reinterpret_cast<const char*>(payload.data()), payload.size());
+    return message_of([&] { read_stream(stream_with(header, bytes)); });
+  };
+  CHECK(status(segment, segment, 20).find("or the end of section 1 is missing") != std::string::npos);  // the record is fine
+  CHECK(status(segment, small_segment(), 20).find("decodes to 17 bytes, expected 20") != std::string::npos);
+  CHECK(status(segment, small_segment(), 17).find("declares 17 bytes, its header implies 20") != std::string::npos);
+  CHECK(status(small_segment(), segment, 20).find("declares 20 bytes, its header implies 17") != std::string::npos);
+  Segment fewer = segment;
+  fewer.weights[2] = 0;
+  CHECK(status(fewer, segment, 20).find("has 2 scored tokens, its header says 1") != std::string::npos);
+  Segment more = segment;
+  more.weights.assign(4, 1);
+  CHECK(status(more, segment, 20).find("field 'scored' of 4, expected 0 to 3") != std::string::npos);
+}
+
+TEST_CASE("weights of as many tokens as can be are bounded before they are read") {
+  Segment segment = weighted_segment();
+  segment.segment_length = kMostTokens;
+  segment.tokens.resize(kMostTokens);
+  segment.weights.resize(kMostTokens);
+  FrameHeader header;
+  header.kind = FrameKind::kSegment;
+  header.map = encode_segment_map(segment);
+  header.stored_bytes = 100;
+  header.decoded_bytes = 5 * kMostTokens + 5;
+  CHECK(bounded_status(stream_with(header, std::string(100, 'p')), kMiB) == 3);
+}
+
 TEST_CASE("negative token ids are refused") {
   Segment segment = small_segment();
   segment.tokens[1] = -1;

@@ -112,6 +112,26 @@ TEST_CASE("--tokens adds the ids, selectors choose records") {
   CHECK(status_of([&] { run(job, {path}); }) == 1);
 }
 
+TEST_CASE("a segment with weights shows how many tokens are scored, and with --tokens the weights") {
+  const Scratch scratch;
+  const std::string path = scratch.write("a.seg", make_stream({weighted_segment(), small_segment(1)}));
+  auto lines = run({}, {path}).lines();
+  CHECK(lines[1]["scored"] == 2);
+  CHECK(!lines[1].contains("weights"));
+  CHECK(!lines[2].contains("scored"));
+  InspectJob job;
+  job.tokens = true;
+  lines = run(job, {path}).lines();
+  CHECK(lines[1]["weights"] == Json::parse("[0,1,255]"));
+  CHECK(!lines[2].contains("weights"));
+}
+
+TEST_CASE("cutting keeps weights") {
+  const Scratch scratch;
+  const std::string path = scratch.write("a.seg", make_stream({small_segment(), weighted_segment(1)}));
+  CHECK(same(read_stream(run(cut_job({}, "1"), {path}).output), {weighted_segment(1)}));
+}
+
 TEST_CASE("an id that is not UTF-8 is shown, and given exactly in hexadecimal") {
   const Scratch scratch;
   Segment segment = small_segment();

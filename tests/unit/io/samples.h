@@ -30,6 +30,12 @@ inline Segment small_segment(std::uint64_t index = 0) {
   return segment;
 }
 
+inline Segment weighted_segment(std::uint64_t index = 0) {
+  Segment segment = small_segment(index);
+  segment.weights = {0, 1, 255};
+  return segment;
+}
+
 inline Memory small_memory(std::uint64_t index = 0, DType dtype = DType::kBf16, Form form = Form::kKv) {
   Memory memory;
   memory.span = {"a.txt", index, 4 * index, 5 * index, 5 * index + 5, false};
@@ -104,7 +110,7 @@ inline bool same(const Span& a, const Span& b) {
 
 inline bool same(const Segment& a, const Segment& b) {
   return same(a.span, b.span) && a.tokenizer == b.tokenizer && a.segment_length == b.segment_length &&
-         a.is_closed == b.is_closed && a.tokens == b.tokens && a.text == b.text;
+         a.is_closed == b.is_closed && a.tokens == b.tokens && a.weights == b.weights && a.text == b.text;
 }
 
 inline bool same(const Memory& a, const Memory& b) {

@@ -22,6 +22,8 @@ class RandomRecords {
     segment.is_closed = below(2) == 0;
     segment.tokens.resize(below(50));
     for (auto& token : segment.tokens) token = static_cast<std::int32_t>(random_() & 0x7FFFFFFF);
+    if (below(3) == 0) segment.weights.resize(segment.tokens.size());
+    for (auto& weight : segment.weights) weight = static_cast<std::uint8_t>(below(2) * random_());
     segment.segment_length = static_cast<std::uint32_t>(
         segment.is_closed ? 1 + below(9) : std::max<std::size_t>(1, segment.tokens.size() + below(5)));
     return segment;
@@ -187,6 +189,30 @@ TEST_CASE("the whole stream is valid zstd and decodes to the payloads") {
   const std::size_t size = ZSTD_decompress(content.data(), content.size(), stream.data(), stream.size());
   REQUIRE(!ZSTD_isError(size));
   CHECK(content.substr(0, size) == std::string("\1\0\0\0\xc3\x3a\0\0\xff\xff\xff\x7fhello", 17));
+}
+
+TEST_CASE("weights are in the payload, and their count in the header") {
+  const std::string stream = make_stream({weighted_segment(), small_segment(1), small_memory(2)});
+  const auto source = memory_source(as_bytes(stream), "test.uio");
+  RecordReader reader(*source);
+  const auto record = reader.next_header();
+  REQUIRE(record);
+  CHECK(std::get<Segment>(*record).weights.empty());
+  CHECK(reader.scored_count() == 2u);
+  CHECK(same(reader.decode(), weighted_segment()));
+  REQUIRE(reader.next_header());
+  CHECK(!reader.scored_count());
+  REQUIRE(reader.next_header());
+  CHECK(!reader.scored_count());
+
+  Segment unscored = weighted_segment();
+  unscored.weights.assign(3, 0);
+  CHECK(same(read_stream(make_stream({unscored})), {unscored}));
+  Segment other = weighted_segment();
+  other.weights.pop_back();
+  CHECK(status_of([&] { make_stream({other}); }) == 70);
+  other.tokens.clear();
+  CHECK(status_of([&] { make_stream({other}); }) != 0);
 }
 
 TEST_CASE("headers alone: fields without content, the payload still checked") {

@@ -62,6 +62,22 @@ TEST_CASE("ids that the tokenizer would not choose still end with the text") {
   CHECK(document.token_ends(*tokenizer).empty());
 }
 
+TEST_CASE("the end of a response ends where its text does") {
+  const auto tokenizer = golden_tokenizer();
+  const Scratch scratch;
+  const std::string path = scratch.write("a.jsonl", R"({"id":"a","prompt":"Who is Mira?","response":" The café's owner."})");
+  text_test::RecordingHost host;
+  RecordSource source({path}, *tokenizer, 8, {DocumentUnit::kJsonLine}, &host);
+  const auto document = DocumentGatherer(source).next();
+  REQUIRE(document);
+  CHECK(document->text == "Who is Mira? The café's owner.");
+  std::vector<std::uint64_t> ends = {0};
+  for (const Token& token : tokenizer->encode(document->text)) ends.push_back(token.byte_end);
+  ends.push_back(document->text.size());
+  CHECK(document->ids.back() == tokenizer->eos());
+  CHECK(document->token_ends(*tokenizer) == ends);
+}
+
 std::string stream_of(const Scratch& scratch, const std::vector<Segment>& segments) {
   MemorySink sink;
   RecordWriter writer(sink, {}, {});

@@ -87,9 +87,29 @@ TEST_CASE("JSON lines have their ids, or a place") {
   CHECK(read("", DocumentUnit::kJsonLine).empty());
 }
 
+TEST_CASE("documents with and without weights may follow each other") {
+  DrippingSource source("{\"prompt\":\"a\",\"response\":\"b\"}\n{\"text\":\"c\"}\n{\"parts\":[{\"text\":\"d\",\"weight\":9}]}",
+                        3);
+  const auto reader = read_documents(source, {DocumentUnit::kJsonLine, false});
+  CHECK(reader->next_document() == "in.txt:1");
+  CHECK(reader->weighting() == Weighting{{{1, 0}, {2, 1}}, true});
+  CHECK(reader->next_piece() == "ab");
+  CHECK(reader->weighting() == Weighting{{{1, 0}, {2, 1}}, true});
+  CHECK(reader->next_document() == "in.txt:2");
+  CHECK(!reader->weighting());
+  CHECK(reader->next_document() == "in.txt:3");
+  CHECK(reader->weighting() == Weighting{{{1, 9}}, false});
+  CHECK(reader->next_piece() == "d");
+  DrippingSource line("a", 1);
+  const auto plain = read_documents(line, {DocumentUnit::kLine, false});
+  plain->next_document();
+  CHECK(!plain->weighting());
+}
+
 TEST_CASE("wrong JSON lines are refused with their line") {
   for (const std::string line : {"{\"text\":1}", "[]", "{}", "{\"text\":\"a\"", "{\"text\":\"a\",\"text\":\"b\"}",
-                                 "{\"id\":1.5,\"text\":\"a\"}", "{\"id\":[],\"text\":\"a\"}", "{\"text\":\"\xFF\"}", "plain"}) {
+                                 "{\"id\":1.5,\"text\":\"a\"}", "{\"id\":[],\"text\":\"a\"}", "{\"text\":\"\xFF\"}", "plain",
+                                 "{\"prompt\":\"a\"}", "{\"parts\":[{\"text\":\"a\",\"weight\":-1}]}"}) {
     INFO(line);
     const Error error = error_of([&] { read("{\"text\":\"fine\"}\n" + line + "\n", DocumentUnit::kJsonLine); });
     CHECK(error.kind() == ErrorKind::kData);

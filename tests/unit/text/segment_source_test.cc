@@ -64,6 +64,28 @@ TEST_CASE("streams and texts give the same segments") {
   CHECK(walk({stream}, *tokenizer, 0).text == content);
 }
 
+TEST_CASE("weights come from streams and from JSON lines alike") {
+  const auto tokenizer = load_golden("bpe-bytes");
+  TempDir dir;
+  const std::string lines = (dir.path() / "a.jsonl").string(), stream = (dir.path() / "a.seg").string();
+  write_file(lines, "{\"prompt\":\"What is it? \",\"response\":\"It is quiet.\"}\n{\"text\":\"the text\"}\n");
+  const auto read = [&](const std::string& input, std::vector<Segment>& segments) {
+    RecordSource source({input}, *tokenizer, 5, {DocumentUnit::kJsonLine});
+    while (const auto record = source.next()) segments.push_back(std::get<Segment>(*record));
+  };
+  std::vector<Segment> from_lines, from_stream;
+  read(lines, from_lines);
+  write_file(stream, stream_of(from_lines));
+  read(stream, from_stream);
+  REQUIRE(from_lines.size() == from_stream.size());
+  for (std::size_t i = 0; i < from_lines.size(); ++i) {
+    CHECK(from_lines[i].weights == from_stream[i].weights);
+    CHECK(from_lines[i].weights.size() == (from_lines[i].span.document == lines + ":1" ? from_lines[i].tokens.size() : 0));
+  }
+  CHECK(from_lines.front().weights.front() == 0);
+  CHECK(from_lines.back().weights.empty());
+}
+
 TEST_CASE("segments of another tokenizer or length are refused, naming both") {
   const auto tokenizer = load_golden("bpe-bytes"), other = load_golden("bpe-keep");
   TempDir dir;

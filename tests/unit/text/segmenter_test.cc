@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
+#include <cstring>
 #include <numeric>
 
 #include "text/original_offsets.h"
@@ -185,6 +186,132 @@ TEST_CASE("the segmenter walks all documents of a reader") {
 
 namespace {
 
+// Random parts that tile `size` bytes, cutting characters and tokens wherever it comes.
+Weighting random_weighting(std::size_t size, unsigned seed) {
+  std::mt19937 random(seed);
+  Weighting weighting;
+  for (std::size_t end = 0; end < size;) {
+    end = std::min(size, end + 1 + random() % 20);
+    weighting.parts.push_back({end, static_cast<std::uint8_t>(random() % 3 == 0 ? 0 : random())});
+  }
+  return weighting;
+}
+
+// The slow way: each byte's weight, then each token's first byte.
+std::vector<std::uint8_t> weights_by_bytes(const Tokenizer& tokenizer, const std::string& text, const Weighting& weighting) {
+  std::vector<std::uint8_t> of_bytes;
+  for (const auto& part : weighting.parts) of_bytes.resize(part.byte_end, part.weight);
+  std::vector<std::uint8_t> weights(tokenizer.bos() >= 0 ? 1 : 0);
+  std::uint64_t begin = 0;
+  for (const Token& token : tokenizer.encode(text)) {
+    const bool is_empty = token.byte_end == begin;
+    weights.push_back(of_bytes.at(is_empty && begin > 0 ? begin - 1 : begin));
+    begin = token.byte_end;
+  }
+  if (weighting.scores_end && tokenizer.eos() >= 0) weights.push_back(1);
+  return weights;
+}
+
+struct Weighted {
+  std::vector<std::int32_t> ids;
+  std::vector<std::uint8_t> weights;
+  std::string text;
+};
+
+Weighted segment_weighted(const Tokenizer& tokenizer, std::uint32_t length, std::string_view text, const Weighting& weighting) {
+  Weighted all;
+  const EmitSegment keep = [&](const Segment& segment) {
+    if (segment.weights.size() != segment.tokens.size()) FAIL("a segment with other weights than tokens");
+    all.ids.insert(all.ids.end(), segment.tokens.begin(), segment.tokens.end());
+    all.weights.insert(all.weights.end(), segment.weights.begin(), segment.weights.end());
+    all.text += segment.text;
+  };
+  DocumentSegmenter segmenter(tokenizer, length, false, "doc", weighting);
+  segmenter.add(text, keep);
+  segmenter.finish(keep);
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("a token has the weight of its first byte's part, and the ids are those of the text without weights") {
+  for (const std::string& name : kGoldenNames) {
+    const auto tokenizer = load_golden(name);
+    for (const unsigned seed : {1u, 2u, 3u}) {
+      const std::string text = hostile_text(20000, seed);
+      Weighting weighting = random_weighting(text.size(), seed);
+      weighting.scores_end = seed == 2;
+      const std::vector<std::uint8_t> expected = weights_by_bytes(*tokenizer, text, weighting);
+      std::vector<std::int32_t> ids;
+      for (const Segment& segment : segment_text(*tokenizer, 50, "doc", text))
+        ids.insert(ids.end(), segment.tokens.begin(), segment.tokens.end());
+      if (weighting.scores_end && tokenizer->eos() >= 0) ids.push_back(tokenizer->eos());
+      for (const std::uint32_t length : {1u, 7u, 1000u}) {
+        INFO(name << ", seed " << seed << ", L " << length);
+        const Weighted found = segment_weighted(*tokenizer, length, text, weighting);
+        CHECK((found.weights == expected));
+        CHECK((found.ids == ids));
+        CHECK((found.text == text));
+      }
+    }
+  }
+}
+
+TEST_CASE("the end of a response is a token without bytes, in a segment of its own where the last one is full") {
+  const auto tokenizer = load_golden("bpe-keep");  // BOS, no prefix space, a token for each of these characters
+  REQUIRE(tokenizer->eos() >= 0);
+  std::vector<Segment> segments;
+  const EmitSegment keep = [&](Segment segment) { segments.push_back(std::move(segment)); };
+  DocumentSegmenter segmenter(*tokenizer, 4, false, "doc", Weighting{{{2, 0}, {3, 1}}, true});
+  segmenter.add("777", keep);
+  segmenter.finish(keep);
+  REQUIRE(segments.size() == 2);
+  CHECK(segments[0].weights == std::vector<std::uint8_t>{0, 0, 0, 1});
+  CHECK(!segments[0].span.is_last);
+  CHECK(segments[1].tokens == std::vector<std::int32_t>{tokenizer->eos()});
+  CHECK(segments[1].weights == std::vector<std::uint8_t>{1});
+  CHECK(segments[1].text.empty());
+  CHECK(segments[1].span.byte_begin == 3);
+  CHECK(segments[1].span.is_last);
+}
+
+TEST_CASE("a token without bytes counts as the byte before it, the first as the byte behind it") {
+  WeightCursor cursor(Weighting{{{2, 10}, {4, 20}}, false});
+  CHECK(cursor.weight(0, 0) == 10);
+  CHECK(cursor.weight(0, 2) == 10);
+  CHECK(cursor.weight(2, 2) == 10);
+  CHECK(cursor.weight(2, 3) == 20);
+  CHECK(cursor.weight(3, 4) == 20);
+  CHECK(cursor.weight(4, 4) == 20);
+  CHECK(WeightCursor(Weighting{}).weight(0, 0) == 0);
+}
+
+namespace {
+
+// Instructions line after line, never all in memory.
+class EndlessLines : public Source {
+ public:
+  explicit EndlessLines(std::size_t bytes) : left_(bytes) {}
+  std::size_t read(std::span<std::byte> buffer) override {
+    while (line_.size() < buffer.size() && left_ > 0) {
+      const std::string one =
+          "{\"prompt\":\"What is word" + std::to_string(random_() % 100000) + "?\",\"response\":\" It is a word.\"}\n";
+      line_ += one;
+      left_ -= std::min(left_, one.size());
+    }
+    const std::size_t size = std::min(buffer.size(), line_.size());
+    std::memcpy(buffer.data(), line_.data(), size);
+    line_.erase(0, size);
+    return size;
+  }
+  const std::string& name() const override { return name_; }
+
+ private:
+  std::size_t left_;
+  std::string line_, name_ = "lines";
+  std::mt19937 random_{4};
+};
+
 // A text of any length that is never in memory.
 class EndlessReader : public DocumentReader {
  public:
@@ -203,11 +330,10 @@ class EndlessReader : public DocumentReader {
   std::mt19937 random_{3};
 };
 
-// Peak resident memory in KiB of a child that segments `bytes` of text.
-long peak_of_segmenting(const Tokenizer& tokenizer, std::size_t bytes) {
+// Peak resident memory in KiB of a child that segments what `reader` has, at least `bytes` of text.
+long peak_of_segmenting(const Tokenizer& tokenizer, DocumentReader& reader, std::size_t bytes) {
   const pid_t child = fork();
   if (child == 0) {
-    EndlessReader reader(bytes);
     std::uint64_t seen = 0;
     Segmenter(tokenizer, 1024, false).run(reader, [&](const Segment& segment) { seen += segment.text.size(); });
     _exit(seen >= bytes ? 0 : 1);
@@ -223,8 +349,24 @@ long peak_of_segmenting(const Tokenizer& tokenizer, std::size_t bytes) {
 
 TEST_CASE("memory does not grow from 1 MB to 40 MB of text") {
   const auto tokenizer = load_golden("bpe-bytes");
-  const long small = peak_of_segmenting(*tokenizer, 1'000'000), large = peak_of_segmenting(*tokenizer, 40'000'000);
+  const auto peak = [&](std::size_t bytes) {
+    EndlessReader reader(bytes);
+    return peak_of_segmenting(*tokenizer, reader, bytes);
+  };
+  const long small = peak(1'000'000), large = peak(40'000'000);
   INFO(small << " KiB and " << large << " KiB");
   // The cache of units fills up to its bound meanwhile: about 8 MiB.
+  CHECK(large < small + 16 * 1024);
+}
+
+TEST_CASE("memory does not grow from 1 MB to 20 MB of instructions") {
+  const auto tokenizer = load_golden("bpe-bytes");
+  const auto peak = [&](std::size_t bytes) {
+    EndlessLines lines(bytes);
+    const auto reader = read_documents(lines, {DocumentUnit::kJsonLine, false});
+    return peak_of_segmenting(*tokenizer, *reader, bytes / 4);
+  };
+  const long small = peak(1'000'000), large = peak(20'000'000);
+  INFO(small << " KiB and " << large << " KiB");
   CHECK(large < small + 16 * 1024);
 }
