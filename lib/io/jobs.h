@@ -9,6 +9,7 @@
 
 #include "base/host.h"
 #include "io/file.h"
+#include "io/launch.h"
 #include "io/record.h"
 
 namespace uio {
@@ -17,7 +18,7 @@ namespace uio {
 struct ModelChoice {
   std::string model;            // directory
   std::string adapter;          // directory; empty: `adapter` inside the model directory; "fresh": an untrained one
-  std::string device = "auto";  // auto, cpu, cuda, cuda:N
+  std::string device = "auto";  // auto, cpu, cuda, cuda:N; auto:N: cuda:N where there is a GPU
   std::string dtype = "auto";   // auto (the checkpoint's), f32, bf16, f16, f64
   int threads = 0;              // 0: as many as there are cores, or OMP_NUM_THREADS
   std::uint64_t seed = 0;
@@ -126,6 +127,7 @@ struct TrainJob {
   std::string export_dtype = "f32";      // f32, bf16, f16
   std::vector<std::string> validate;     // inputs to measure the loss on
   std::uint64_t validate_every = 0;      // steps; 0: at the end only
+  Launch launch;                         // alone, or one of several processes
 };
 
 // The tensor part, a shared object that is loaded when the arguments are right. Each function throws Error.
