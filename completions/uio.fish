@@ -137,7 +137,7 @@ complete -c uio-train-step -l mask -x -a 'staged causal' -d 'what memory tokens 
 complete -c uio-train-step -l positions -x -a 'staged causal' -d 'where memory tokens stand'
 complete -c uio-train-step -l shared-row -d 'one row for all memory tokens'
 complete -c uio-train-step -l lines -d 'each line of the input is a document'
-complete -c uio-train-step -l jsonl -d 'each line is a JSON object with "id" and "text"'
+complete -c uio-train-step -l jsonl -d 'each line is a JSON object with "id", and "text" or "prompt" and "response"'
 complete -c uio-train-step -s m -l model -x -a '(__fish_complete_directories)' -d 'model directory (default: $UIO_MODEL, else the demo model)'
 complete -c uio-train-step -s a -l adapter -x -a '(__fish_complete_directories)' -d 'adapter directory, or `fresh` (default: $UIO_ADAPTER, else DIR/adapter)'
 complete -c uio-train-step -s l -l segment-length -x -d 'tokens of a segment (default: the adapter\'s, else 1024)'

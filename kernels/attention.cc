@@ -1,17 +1,21 @@
 // Ladder: (1) reference: all scores of all parts side by side, one softmax. (2) shipped on the CPU for bf16: LibTorch's blocked flash
 // attention on each part where it lies, merged by log-sum-exp; no [T, S] matrix, no joined keys. (3) shipped on the CPU for f32: one
 // running softmax over blocks of keys of all parts (attention_blocks.cc); blocks that no query of a block sees are skipped, where (2)
-// computes them: 46 GFLOP/s of useful work in (2) for 1024 causal tokens on a core whose products run at 92.
+// computes them: 46 GFLOP/s of useful work in (2) for 1024 causal tokens on a core whose products run at 92. Its gradient computes the
+// blocks of weights anew from the log-sum-exp (attention_slopes.cc); that of (2) is (1)'s.
 #include "kernels/attention.h"
 
 #include <ATen/ATen.h>
-#include <ATen/core/grad_mode.h>
 #include <ATen/ops/_scaled_dot_product_flash_attention_for_cpu.h>
+#include <torch/csrc/autograd/custom_function.h>
 
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "kernels/attention_blocks.h"
+#include "kernels/attention_slopes.h"
+#include "kernels/gradient.h"
 #include "kernels/policy.h"
 
 namespace uio::kernels {
@@ -47,6 +51,83 @@ Partial flash(const AttentionPart& part, double scale) {
   return {out, lse};
 }
 
+// What each part's queries see. autograd follows tensors that are arguments themselves, so they come one by one.
+struct Sight {
+  std::vector<Visible> visible;
+  std::vector<at::Tensor> masks;  // undefined where there is none
+  double scale;
+};
+
+class Attend : public torch::autograd::Function<Attend> {
+ public:
+  // Queries, keys and values of each part in turn.
+  template <typename... Tensors>
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const Sight& sight, const Tensors&... tensors) {
+    torch::autograd::variable_list saved = {tensors...};
+    at::Tensor lse, out = attention_blocks(assemble(sight.visible, saved, sight.masks), sight.scale, &lse);
+    saved.insert(saved.end(), sight.masks.begin(), sight.masks.end());
+    saved.insert(saved.end(), {out, lse});
+    context->save_for_backward(std::move(saved));
+    std::vector<std::int64_t> visible;
+    for (const Visible one : sight.visible) visible.push_back(static_cast<std::int64_t>(one));
+    context->saved_data["visible"] = visible;
+    context->saved_data["scale"] = sight.scale;
+    return out;
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list slopes) {
+    torch::autograd::variable_list saved = context->get_saved_variables();
+    std::vector<Visible> visible;
+    for (const std::int64_t one : context->saved_data["visible"].toIntVector()) visible.push_back(static_cast<Visible>(one));
+    const std::size_t count = visible.size();
+    std::vector<WantedSlopes> wanted;
+    for (std::size_t i = 0; i < count; ++i)
+      wanted.push_back({context->needs_input_grad(3 * i), context->needs_input_grad(3 * i + 1), context->needs_input_grad(3 * i + 2)});
+    const std::vector<at::Tensor> masks(saved.begin() + static_cast<std::ptrdiff_t>(3 * count), saved.end() - 2);
+    const std::vector<PartSlopes> found = attention_slopes(assemble(visible, saved, masks), context->saved_data["scale"].toDouble(),
+                                                           saved[4 * count], saved[4 * count + 1], slopes[0], wanted);
+    torch::autograd::variable_list out = {{}};
+    for (const PartSlopes& part : found) out.insert(out.end(), {part.queries, part.keys, part.values});
+    return out;
+  }
+
+ private:
+  static std::vector<AttentionPart> assemble(const std::vector<Visible>& visible, const torch::autograd::variable_list& tensors,
+                                             const std::vector<at::Tensor>& masks) {
+    std::vector<AttentionPart> parts;
+    for (std::size_t i = 0; i < visible.size(); ++i)
+      parts.push_back({tensors[3 * i], tensors[3 * i + 1], tensors[3 * i + 2], visible[i], masks[i]});
+    return parts;
+  }
+};
+
+constexpr std::size_t kMostRecorded = 4;  // parts; what our methods need at once, and one more
+
+template <std::size_t... Index>
+at::Tensor attend(const Sight& sight, const std::vector<at::Tensor>& tensors, std::index_sequence<Index...>) {
+  return Attend::apply(sight, tensors[Index]...);
+}
+
+at::Tensor attention_recorded(std::span<const AttentionPart> parts, double scale) {
+  Sight sight{{}, {}, scale};
+  std::vector<at::Tensor> tensors;
+  for (const AttentionPart& part : parts) {
+    sight.visible.push_back(part.visible);
+    sight.masks.push_back(part.visible == Visible::kMask ? part.mask : at::Tensor());
+    tensors.insert(tensors.end(), {part.queries, part.keys, part.values});
+  }
+  switch (parts.size()) {
+    case 1:
+      return attend(sight, tensors, std::make_index_sequence<3>());
+    case 2:
+      return attend(sight, tensors, std::make_index_sequence<6>());
+    case 3:
+      return attend(sight, tensors, std::make_index_sequence<9>());
+    default:
+      return attend(sight, tensors, std::make_index_sequence<3 * kMostRecorded>());
+  }
+}
+
 }  // namespace
 
 at::Tensor attention_reference(std::span<const AttentionPart> parts, double scale) {
@@ -71,19 +152,17 @@ at::Tensor attention_reference(std::span<const AttentionPart> parts, double scal
   return out.to(first.scalar_type()).transpose(1, 2).contiguous().transpose(1, 2);
 }
 
-bool needs_gradient(std::span<const AttentionPart> parts) {
-  if (!at::GradMode::is_enabled()) return false;
-  for (const AttentionPart& part : parts)
-    if (part.queries.requires_grad() || part.keys.requires_grad() || part.values.requires_grad()) return true;
-  return false;
-}
-
 at::Tensor attention(std::span<const AttentionPart> parts, double scale) {
   const at::Tensor& first = parts.front().queries;
-  const bool has_flash = first.device().is_cpu() && (first.scalar_type() == at::kFloat || first.scalar_type() == at::kBFloat16);
-  if (is_reference_forced() || !has_flash || needs_gradient(parts)) return attention_reference(parts, scale);
+  const auto dtype = first.scalar_type();
+  const bool has_flash = first.device().is_cpu() && (dtype == at::kFloat || dtype == at::kBFloat16);
+  bool is_traced = false;
+  for (const AttentionPart& part : parts) is_traced = is_traced || is_recorded(part.queries, part.keys, part.values);
+  const bool has_gradient = dtype == at::kFloat && parts.size() <= kMostRecorded;
+  if (is_reference_forced() || !has_flash || (is_traced && !has_gradient)) return attention_reference(parts, scale);
 
-  if (first.scalar_type() == at::kFloat) return attention_blocks(parts, scale);
+  if (is_traced) return attention_recorded(parts, scale);
+  if (dtype == at::kFloat) return attention_blocks(parts, scale);
   Partial total = flash(parts.front(), scale);
   for (const AttentionPart& part : parts.subspan(1)) {
     const Partial next = flash(part, scale);

@@ -24,7 +24,8 @@ struct AttentionPart {
 
 // softmax over the keys of all parts of scale · q·k, times the values: [B, H, T, d], laid out as [B, T, H, d].
 // Each query sees at least one key of some part. Parts are merged by their log-sum-exp:
-// L = logaddexp(l1, l2), o = o1·exp(l1 − L) + o2·exp(l2 − L).
+// L = logaddexp(l1, l2), o = o1·exp(l1 − L) + o2·exp(l2 − L). Differentiable in queries, keys and values of every part; for f32 on the
+// CPU and up to four parts without keeping any scores, and with the bits of the value without a gradient.
 at::Tensor attention(std::span<const AttentionPart> parts, double scale);
 // One softmax over all scores side by side: the oracle, any device, any float dtype.
 at::Tensor attention_reference(std::span<const AttentionPart> parts, double scale);

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <memory>
 #include <vector>
@@ -36,11 +37,13 @@ struct Scratch {
 
 class Attention {
  public:
-  Attention(std::span<const AttentionPart> parts, double scale) : parts_(parts), scale_(static_cast<float>(scale)), kernel_(row_kernels()) {
+  Attention(std::span<const AttentionPart> parts, double scale, bool wants_lse)
+      : parts_(parts), scale_(static_cast<float>(scale)), kernel_(row_kernels()) {
     const at::Tensor& q = parts.front().queries;
     batch_ = q.size(0), heads_ = q.size(1), tokens_ = q.size(2), size_ = q.size(3);
     groups_ = parts.front().keys.size(1);
     out_ = at::empty({batch_, tokens_, heads_, size_}, q.options());
+    if (wants_lse) lse_ = at::empty({batch_, heads_, tokens_}, q.options());
   }
 
   at::Tensor run() {
@@ -64,6 +67,8 @@ class Attention {
     return out_.transpose(1, 2);
   }
 
+  const at::Tensor& lse() const { return lse_; }
+
  private:
   void answer(const Block& block, Scratch& s) {
     std::fill_n(s.sums.get(), block.rows * size_, 0.0f);
@@ -72,13 +77,19 @@ class Attention {
     for (const AttentionPart& part : parts_) {
       // Under the causal rule no row sees beyond the last one's token.
       const std::int64_t seen = part.visible == Visible::kCausal && tokens_ > 1 ? std::min(part.keys.size(2), block.token + block.rows) : part.keys.size(2);
-      for (std::int64_t key = 0; key < seen; key += kKeys) add_keys(part, block, key, std::min(kKeys, seen - key), s);
+      for (std::int64_t key = 0; key < seen; key += kKeys) {
+        const std::int64_t count = std::min(kKeys, seen - key);
+        if (sees_any(part, block.token, tokens_ == 1 ? 1 : block.rows, key, count)) add_keys(part, block, key, count, s);
+      }
     }
     float* out = out_.mutable_data_ptr<float>();
     for (std::int64_t row = 0; row < block.rows; ++row) {
       float* to = out + block.batch * out_.stride(0) + token_of(block, row) * out_.stride(1) + head_of(block, row) * out_.stride(2);
       std::copy_n(s.sums.get() + row * size_, size_, to);
-      kernel_.scale(to, size_, 1.0f / s.totals[static_cast<std::size_t>(row)]);
+      kernel_.scale(to, size_, 1.0f / s.totals[row]);
+      if (lse_.defined())
+        lse_.mutable_data_ptr<float>()[(block.batch * heads_ + head_of(block, row)) * tokens_ + token_of(block, row)] =
+            s.highest[row] + std::log(s.totals[row]);
     }
   }
 
@@ -93,7 +104,7 @@ class Attention {
     multiply(block.rows, count, size_, scale_, asking, {keys, leading(k.stride(2)), true}, 0, scores, kKeys);
     for (std::int64_t row = 0; row < block.rows; ++row) {
       float* line = scores + row * kKeys;
-      hide(part, token_of(block, row), key, count, line);
+      hide_keys(part, token_of(block, row), key, count, line);
       const auto at = static_cast<std::size_t>(row);
       const float highest = std::max(s.highest[at], kernel_.row_max(line, count));
       if (highest == -std::numeric_limits<float>::infinity()) {  // nothing seen yet, and nothing here
@@ -111,18 +122,6 @@ class Attention {
     multiply(block.rows, size_, count, 1, {scores, kKeys}, {values, leading(v.stride(2))}, 1, s.sums.get(), size_);
   }
 
-  // Scores of keys that the token does not see become -inf.
-  void hide(const AttentionPart& part, std::int64_t token, std::int64_t key, std::int64_t count, float* line) const {
-    if (part.visible == Visible::kCausal) {
-      const std::int64_t first_hidden = std::max<std::int64_t>(0, token + 1 - key);
-      if (first_hidden < count) std::fill(line + first_hidden, line + count, -std::numeric_limits<float>::infinity());
-    } else if (part.visible == Visible::kMask) {
-      const bool* sees = part.mask.const_data_ptr<bool>() + token * part.mask.stride(0) + key * part.mask.stride(1);
-      for (std::int64_t i = 0; i < count; ++i)
-        if (!sees[i * part.mask.stride(1)]) line[i] = -std::numeric_limits<float>::infinity();
-    }
-  }
-
   std::int64_t token_of(const Block& block, std::int64_t row) const { return tokens_ == 1 ? 0 : block.token + row; }
   std::int64_t head_of(const Block& block, std::int64_t row) const { return tokens_ == 1 ? block.head + row : block.head; }
   // BLAS demands a leading dimension of at least a row's length, also of a matrix of one row, whose stride may be anything.
@@ -133,17 +132,47 @@ class Attention {
   const RowKernels& kernel_;
   std::int64_t batch_, heads_, tokens_, size_, groups_;
   at::Tensor out_;  // [B, T, H, d]
+  at::Tensor lse_;  // [B, H, T], where wanted
 };
 
 }  // namespace
 
-at::Tensor attention_blocks(std::span<const AttentionPart> parts, double scale) {
+void hide_keys(const AttentionPart& part, std::int64_t token, std::int64_t key, std::int64_t count, float* scores) {
+  if (part.visible == Visible::kCausal) {
+    const std::int64_t first_hidden = std::max<std::int64_t>(0, token + 1 - key);
+    if (first_hidden < count) std::fill(scores + first_hidden, scores + count, -std::numeric_limits<float>::infinity());
+  } else if (part.visible == Visible::kMask) {
+    const bool* sees = part.mask.const_data_ptr<bool>() + token * part.mask.stride(0) + key;
+    row_kernels().hide(reinterpret_cast<const std::uint8_t*>(sees), scores, count);
+  }
+}
+
+bool sees_any(const AttentionPart& part, std::int64_t token, std::int64_t tokens, std::int64_t key, std::int64_t count) {
+  if (part.visible == Visible::kAll) return true;
+  if (part.visible == Visible::kCausal) return key < token + tokens;
+  const bool* sees = part.mask.const_data_ptr<bool>() + token * part.mask.stride(0) + key;
+  for (std::int64_t row = 0; row < tokens; ++row)
+    if (std::memchr(sees + row * part.mask.stride(0), 1, static_cast<std::size_t>(count))) return true;
+  return false;
+}
+
+std::vector<AttentionPart> ready_parts(std::span<const AttentionPart> parts) {
   // Queries and keys come from projections and caches with unit stride in d; anything else is laid out anew.
   std::vector<AttentionPart> ready(parts.begin(), parts.end());
-  for (AttentionPart& part : ready)
+  for (AttentionPart& part : ready) {
     for (at::Tensor* tensor : {&part.queries, &part.keys, &part.values})
       if (tensor->stride(3) != 1) *tensor = tensor->contiguous();
-  return Attention(ready, scale).run();
+    if (part.visible == Visible::kMask && part.mask.stride(1) != 1) part.mask = part.mask.contiguous();
+  }
+  return ready;
+}
+
+at::Tensor attention_blocks(std::span<const AttentionPart> parts, double scale, at::Tensor* lse) {
+  const std::vector<AttentionPart> ready = ready_parts(parts);
+  Attention attention(ready, scale, lse != nullptr);
+  at::Tensor out = attention.run();
+  if (lse) *lse = attention.lse();
+  return out;
 }
 
 }  // namespace uio::kernels

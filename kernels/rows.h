@@ -30,6 +30,8 @@ struct RowKernels {
   // Within each block of 2·lanes values those at even places first, then those at odd ones; what is left over stays in order.
   void (*pair_up)(const float* x, float* out, std::int64_t n);
   void (*matvec_f16)(const std::uint16_t* w, const float* x, float* out, std::int64_t outs, std::int64_t n);
+  // x stays where `sees` is 1 and becomes −inf where it is 0.
+  void (*hide)(const std::uint8_t* sees, float* x, std::int64_t n);
   float (*row_max)(const float* x, std::int64_t n);  // -inf for no values
   // x = exp(x − shift), exactly 0 for −inf; returns their sum.
   float (*exp_shifted)(float* x, std::int64_t n, float shift);

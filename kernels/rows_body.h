@@ -12,6 +12,7 @@ constexpr int kLanes = UIO_LANES;
 typedef float Floats __attribute__((vector_size(kLanes * 4), aligned(4), may_alias));
 typedef std::int32_t Ints __attribute__((vector_size(kLanes * 4), aligned(4), may_alias));
 typedef std::uint32_t Words __attribute__((vector_size(kLanes * 4), aligned(4), may_alias));
+typedef std::uint8_t Bytes __attribute__((vector_size(kLanes), aligned(1), may_alias));
 typedef std::uint16_t Halves __attribute__((vector_size(kLanes * 2), aligned(2), may_alias));
 
 inline Floats load(const float* from) { return *reinterpret_cast<const Floats*>(from); }
@@ -276,6 +277,16 @@ void matvec_f16(const std::uint16_t* w, const float* x, float* out, std::int64_t
   matvec<std::uint16_t, load_f16, widen_f16_one>(w, x, out, outs, n);
 }
 
+void hide(const std::uint8_t* sees, float* x, std::int64_t n) {
+  const float nothing = -__builtin_inff();
+  std::int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    const Ints seen = __builtin_convertvector(*reinterpret_cast<const Bytes*>(sees + i), Ints);
+    store(x + i, seen != 0 ? load(x + i) : all(nothing));
+  }
+  for (; i < n; ++i) x[i] = sees[i] ? x[i] : nothing;
+}
+
 float row_max(const float* x, std::int64_t n) {
   float highest = -__builtin_inff();
   Floats most = all(highest);
@@ -400,8 +411,8 @@ float dot(const float* x, const float* y, std::int64_t n) {
 
 constexpr RowKernels kKernels = {
     UIO_ROWS_NAME, rms_norm_f32, rms_norm_bf16, rms_norm_backward, swiglu_f32,    swiglu_bf16,      swiglu_backward, rotary_f32,
-    rotary_bf16,   widen_bf16,   widen_f16,     matvec_f32,        matvec_bf16,   pair_up,          matvec_f16,      row_max,
-    exp_shifted,   scale,        log_sum_exp,   softmax_slope,     divergence_slope, attention_slope, dot};
+    rotary_bf16,   widen_bf16,   widen_f16,     matvec_f32,        matvec_bf16,   pair_up,          matvec_f16,      hide,
+    row_max,       exp_shifted,  scale,         log_sum_exp,       softmax_slope, divergence_slope, attention_slope, dot};
 
 }  // namespace
 }  // namespace uio::kernels

@@ -286,7 +286,7 @@ const Option kOptions[] = {
      .category = Category::kTask,
      .name = "reset",
      .value = "LIST",
-     .choices = "optimiser|schedule|data|random",
+     .choices = "optimiser|schedule|data|random|objective",
      .completion = Completion::kChoices,
      .affects_bytes = true,
      .help = "begin parts of the state anew, separated by commas",
@@ -433,6 +433,14 @@ const Option kOptions[] = {
      .manual = "How the gradient through the memories is found; see\n.Fl \\-list-estimators .\n.Cm exact\nis the full gradient "
                "with the activations of one segment at a time.",
      .store = [](Settings& s, const Given& g) { s.train.estimator = parse_choice(g.option, g.text, g.choices); }},
+    {.programs = kTrain,
+     .category = Category::kTask,
+     .short_name = 'n',
+     .name = "dry-run",
+     .help = "print how many numbers would be trained, and do nothing",
+     .manual = "Print how many numbers would be trained and what share of the base they are, from the configurations alone, and do "
+               "nothing.",
+     .store = [](Settings& s, const Given&) { s.train.dry_run = true; }},
     {.programs = kTrain,
      .category = Category::kGradient,
      .name = "list-estimators",

@@ -52,6 +52,8 @@ class Sink {
   void write(std::string_view text) { write(std::as_bytes(std::span(text.data(), text.size()))); }
   // Hands everything written so far to the operating system; a no-op for regular files' buffers until commit.
   virtual void flush() = 0;
+  // The same for a regular file too, where it was opened as it is: for lines that people follow while they are made.
+  virtual void drain() { flush(); }
   // The output is whole: flush, and for a named file fsync and rename into place. Called once, last. Without it a named
   // file never appears and nothing is left behind, also after kill -9 where the file system has O_TMPFILE.
   virtual void commit() = 0;

@@ -100,6 +100,7 @@ struct AdapterShape {
 
 struct TrainJob {
   ModelChoice choice;
+  bool dry_run = false;          // print what would be trained, from configurations alone
   std::string state;             // file; empty: none is read or written
   std::uint64_t steps = 0;       // go on until the state has made so many; 0: make one more
   std::uint64_t save_every = 1;  // steps

@@ -75,6 +75,7 @@ class DirectSink : public Sink {
   void flush() override {
     if (!is_regular_) file_.drain();
   }
+  void drain() override { file_.drain(); }
   void commit() override { file_.close(); }
   const std::string& name() const override { return file_.name(); }
 

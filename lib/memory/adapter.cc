@@ -168,6 +168,17 @@ AdapterConfig parse_adapter_config(const Json& json, const std::string& subject)
   return out;
 }
 
+std::int64_t parameters_of(const AdapterConfig& adapter, const ModelConfig& model, bool shared_row) {
+  std::int64_t sum = (shared_row ? 1 : adapter.memory_length) * model.hidden_size;
+  for (const auto* list : {&adapter.encoder_targets, &adapter.transfer_targets}) {
+    for (const Projection p : *list) {
+      const auto [in, out] = sizes_of(model, p);
+      sum += model.layers * adapter.lora_rank * (in + out);
+    }
+  }
+  return sum;
+}
+
 Adapter load_adapter(const std::string& directory, const Model& model) {
   const std::string path = directory + "/adapter_config.json", weights = directory + "/adapter_model.safetensors";
   Adapter adapter;

@@ -37,6 +37,9 @@ Json to_json(const AdapterConfig& config);
 // Throws Error{kData} for missing keys and wrong types, Error{kMismatch} for what is not understood, naming the key.
 AdapterConfig parse_adapter_config(const Json& json, const std::string& subject);
 
+// How many numbers such an adapter is for a model of this shape.
+std::int64_t parameters_of(const AdapterConfig& adapter, const ModelConfig& model, bool shared_row);
+
 struct Adapter {
   AdapterConfig config;
   at::Tensor memory_tokens;         // [M or 1, D], residual dtype

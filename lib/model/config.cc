@@ -206,6 +206,14 @@ void parse_sliding(Reader& config, ModelConfig& out) {
 
 }  // namespace
 
+std::int64_t ModelConfig::parameters() const {
+  const std::int64_t q = heads * head_size, kv = kv_heads * head_size;
+  const std::int64_t biases = (qkv_bias ? q + 2 * kv : 0) + (output_bias ? hidden_size : 0) + (mlp_bias ? 2 * intermediate_size + hidden_size : 0);
+  const std::int64_t norms = 2 * hidden_size + (qk_norm ? 2 * head_size : 0);
+  const std::int64_t layer = 2 * q * hidden_size + 2 * kv * hidden_size + 3 * hidden_size * intermediate_size + biases + norms;
+  return (tied_embeddings ? 1 : 2) * vocabulary * hidden_size + hidden_size + layers * layer;
+}
+
 std::int64_t ModelConfig::capacity() const {
   const double positions_wide = static_cast<double>(positions);
   switch (rope.kind) {

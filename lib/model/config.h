@@ -40,6 +40,8 @@ struct ModelConfig {
 
   // Positions that a context may use: max_position_embeddings, or what the rope scaling extends them to.
   std::int64_t capacity() const;
+  // How many numbers its weights are.
+  std::int64_t parameters() const;
 };
 
 // Throws Error{kData} for missing keys and wrong types, Error{kMismatch} naming the key for anything that changes the

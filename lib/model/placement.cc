@@ -33,7 +33,7 @@ at::Device choose_device(const std::string& name, Host& host) {
   }
   if (kind != "auto" || found.count > 0) {
     const std::string reason = found.count > 0 ? "the machine has " + std::to_string(found.count) : found.reason;
-    throw Error(ErrorKind::kDevice, "device not available", "cuda" + (index > 0 ? ":" + std::to_string(index) : ""), reason);
+    throw Error(ErrorKind::kDevice, "device not available", kind == "auto" ? "cuda:" + std::to_string(index) : name, reason);
   }
   host.note("device: cpu (" + found.reason + ")");
   return at::kCPU;

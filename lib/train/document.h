@@ -30,7 +30,7 @@ struct LossTally {
 class ModelDocument : public Recurrence {
  public:
   // Throws Error{kMismatch} when the longest pass needs more positions than the model has. Where the plan distils, the teacher
-  // (the model itself with the raw text before it, as many whole segments as its positions hold) reads the text here.
+  // (the model itself with the raw text before it; where its positions end, the latest segments that fill half of them) reads the text here.
   ModelDocument(const Trainee& trainee, Plan plan, LossTally& tally);
 
   std::int64_t memories() const override { return static_cast<std::int64_t>(plan_.segments.size()); }

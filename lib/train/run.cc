@@ -374,7 +374,7 @@ void Run::validate() {
 void Run::print(const Json& line) {
   if (processes_.rank() != 0) return;
   io_.output->write(to_json_line(line) + "\n");
-  io_.output->flush();
+  io_.output->drain();
 }
 
 // Processes that read other files, or the same ones at another moment, would train something that nobody asked for.

@@ -33,17 +33,6 @@ Json targets_of(const std::string& list) {
   return names;
 }
 
-AdapterConfig shape_of(const TrainJob& job, const Model& model) {
-  const std::int64_t capacity = model.config().capacity();
-  const auto length = job.choice.segment_length ? job.choice.segment_length : static_cast<std::uint32_t>(std::clamp<std::int64_t>(capacity / 2, 1, 1024));
-  const auto slots = job.choice.memory_length ? job.choice.memory_length : std::max<std::uint32_t>(1, length / 32);
-  return parse_adapter_config(Json{{"format", "uio-adapter"}, {"version", 1}, {"method", "uio"}, {"segment_length", length}, {"memory_length", slots},
-                                   {"lora_rank", job.shape.rank}, {"lora_alpha", job.shape.alpha}, {"memory_mask", job.shape.mask},
-                                   {"memory_positions", job.shape.positions}, {"encoder_targets", targets_of(job.shape.encoder_targets)},
-                                   {"transfer_targets", targets_of(job.shape.transfer_targets)}},
-                              "the options");
-}
-
 Adapter open_adapter(const TrainJob& job, const TrainStateFile* state, const Model& model, std::string& origin) {
   if (state) {
     const Json& kept = state->description().at("settings").at("model");
@@ -52,7 +41,7 @@ Adapter open_adapter(const TrainJob& job, const TrainStateFile* state, const Mod
   }
   if (job.init_adapter) {
     origin = "fresh";
-    return initial_adapter(model, shape_of(job, model), job.shape.shared_row, job.choice.seed);
+    return initial_adapter(model, asked_shape(job, model.config()), job.shape.shared_row, job.choice.seed);
   }
   Adapter adapter = choose_adapter(job.choice, model);
   origin = adapter.fingerprint;
@@ -60,6 +49,17 @@ Adapter open_adapter(const TrainJob& job, const TrainStateFile* state, const Mod
 }
 
 }  // namespace
+
+AdapterConfig asked_shape(const TrainJob& job, const ModelConfig& model) {
+  const std::int64_t capacity = model.capacity();
+  const auto length = job.choice.segment_length ? job.choice.segment_length : static_cast<std::uint32_t>(std::clamp<std::int64_t>(capacity / 2, 1, 1024));
+  const auto slots = job.choice.memory_length ? job.choice.memory_length : std::max<std::uint32_t>(1, length / 32);
+  return parse_adapter_config(Json{{"format", "uio-adapter"}, {"version", 1}, {"method", "uio"}, {"segment_length", length}, {"memory_length", slots},
+                                   {"lora_rank", job.shape.rank}, {"lora_alpha", job.shape.alpha}, {"memory_mask", job.shape.mask},
+                                   {"memory_positions", job.shape.positions}, {"encoder_targets", targets_of(job.shape.encoder_targets)},
+                                   {"transfer_targets", targets_of(job.shape.transfer_targets)}},
+                              "the options");
+}
 
 Workshop open_workshop(const TrainJob& job, const TrainStateFile* state, Host& host) {
   std::error_code failed;
@@ -81,7 +81,7 @@ Workshop open_workshop(const TrainJob& job, const TrainStateFile* state, Host& h
   }
   Adapter adapter = open_adapter(job, state, *shop.model, shop.adapter_origin);
   shop.adapter = adapter.config;
-  shop.asked_adapter = to_json(job.init_adapter ? shape_of(job, *shop.model) : adapter.config);
+  shop.asked_adapter = to_json(job.init_adapter ? asked_shape(job, shop.model->config()) : adapter.config);
   shop.parameters = std::make_unique<Parameters>(shop.trainable, *shop.model, &adapter);
   shop.method = make_method(*shop.model, std::move(adapter));
   return shop;

@@ -28,4 +28,7 @@ struct Workshop {
 // there is neither an adapter nor --init adapter.
 Workshop open_workshop(const TrainJob& job, const TrainStateFile* state, Host& host);
 
+// The shape of the adapter that --init adapter makes for a model. Throws what parsing an adapter's configuration throws.
+AdapterConfig asked_shape(const TrainJob& job, const ModelConfig& model);
+
 }  // namespace uio

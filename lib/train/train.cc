@@ -8,8 +8,23 @@
 #include "train/run.h"
 
 namespace uio {
-
 namespace {
+
+// What would be trained, from configurations alone: no weight is made or read.
+void print_shape(const TrainJob& job, JobIo& io) {
+  const Trainable trainable = trainable_named(job.trainable);
+  const ModelConfig model = read_model_config(job.choice.model);
+  const std::int64_t base = model.parameters();
+  std::int64_t adapter = 0;
+  if (trainable != Trainable::kBase) {
+    const std::string path = (job.choice.adapter.empty() ? job.choice.model + "/adapter" : job.choice.adapter) + "/adapter_config.json";
+    adapter = parameters_of(job.init_adapter ? asked_shape(job, model) : parse_adapter_config(read_json(path), path), model, job.shape.shared_row);
+  }
+  const std::int64_t trained = (trainable == Trainable::kAdapter ? 0 : base) + adapter;
+  io.output->write(to_json_line({{"trainable", job.trainable}, {"trained", trained}, {"base_parameters", base}, {"adapter_parameters", adapter},
+                                 {"adapter_share", static_cast<double>(adapter) / static_cast<double>(base)}}) +
+                   "\n");
+}
 
 // Of the processes but the first: it speaks for all. Only an error that ends the run is told by the one that has it.
 class OtherHost : public Host {
@@ -29,6 +44,7 @@ class OtherHost : public Host {
 }  // namespace
 
 void train(const TrainJob& job, JobIo& io) {
+  if (job.dry_run) return print_shape(job, io);
   const std::unique_ptr<Processes> processes = join_processes(job.launch, *io.host);
   OtherHost other(*io.host);
   JobIo own = io;

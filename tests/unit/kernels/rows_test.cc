@@ -272,6 +272,20 @@ TEST_CASE("the greatest of a row, shifted exponentials, a factor") {
   }
 }
 
+TEST_CASE("hiding what a row does not see") {
+  for (const RowKernels* build : builds()) {
+    for (const std::int64_t n : kSizes) {
+      INFO(build->instruction_set << ", " << n);
+      std::vector<float> x = numbers(n, 27);
+      const std::vector<float> before = x;
+      std::vector<std::uint8_t> sees(x.size());
+      for (std::size_t i = 0; i < x.size(); ++i) sees[i] = before[i] > 0.3f;
+      build->hide(sees.data(), x.data(), n);
+      for (std::size_t i = 0; i < x.size(); ++i) CHECK(x[i] == (sees[i] ? before[i] : -kInfinity));
+    }
+  }
+}
+
 TEST_CASE("log-sum-exp of a row") {
   for (const RowKernels* build : builds()) {
     for (const std::int64_t n : kSizes) {

@@ -1,0 +1,175 @@
+// Gradients of attention over parts: the blocks of the f32 path against the plain composition in double.
+#include <catch2/catch.hpp>
+#include <random>
+
+#include "kernels/attention.h"
+#include "unit/kernels/gradients.h"
+
+namespace uio::kernels {
+namespace {
+
+using test::check_differences;
+using test::check_gradients;
+using test::normal;
+using Inputs = std::vector<at::Tensor>;
+
+at::Tensor leaf(const at::Tensor& x) { return x.detach().requires_grad_(true); }
+
+struct Shape {
+  std::int64_t batch, heads, groups, count, size;
+};
+// Odd ones; one query; grouped heads; more than one block of queries (128).
+constexpr Shape kShapes[] = {{1, 1, 1, 1, 8},  {1, 4, 4, 5, 16}, {2, 4, 2, 7, 12},
+                             {1, 6, 1, 9, 10}, {3, 8, 2, 1, 32}, {1, 2, 1, 131, 32}};
+
+struct Keys {
+  std::int64_t count;
+  Visible visible;
+  at::Tensor mask;
+};
+
+// Queries, keys and values of each part in turn.
+Inputs inputs(const Shape& shape, const std::vector<Keys>& parts, std::uint64_t seed) {
+  Inputs out;
+  for (const Keys& part : parts) {
+    out.push_back(leaf(2 * normal({shape.batch, shape.heads, shape.count, shape.size}, seed++)));
+    for (int i = 0; i < 2; ++i) out.push_back(leaf(normal({shape.batch, shape.groups, part.count, shape.size}, seed++)));
+  }
+  return out;
+}
+
+test::Op op_of(const std::vector<Keys>& parts, bool is_plain) {
+  return [=](const Inputs& in) {
+    std::vector<AttentionPart> built;
+    for (std::size_t i = 0; i < parts.size(); ++i)
+      built.push_back({in[3 * i], in[3 * i + 1], in[3 * i + 2], parts[i].visible, parts[i].mask});
+    return is_plain ? attention_reference(built, 0.3) : attention(built, 0.3);
+  };
+}
+
+void check(const std::vector<Keys>& parts, const Inputs& in) {
+  check_gradients(op_of(parts, false), op_of(parts, true), in, 1e-5);
+}
+void check(const Shape& shape, const std::vector<Keys>& parts, std::uint64_t seed) {
+  INFO(shape.batch << "×" << shape.heads << "/" << shape.groups << "×" << shape.count << "×" << shape.size);
+  check(parts, inputs(shape, parts, seed));
+}
+
+at::Tensor random_mask(std::int64_t count, std::int64_t keys, unsigned seed, double density) {
+  std::mt19937 random(seed);
+  std::bernoulli_distribution sees(density);
+  at::Tensor mask = at::zeros({count, keys}, at::kBool);
+  for (std::int64_t i = 0; i < mask.numel(); ++i) mask.mutable_data_ptr<bool>()[i] = sees(random);
+  return mask;
+}
+
+TEST_CASE("gradient of attention, one part") {
+  for (const Shape& shape : kShapes) {
+    check(shape, {{11, Visible::kAll, {}}}, 1);
+    check(shape, {{300, Visible::kAll, {}}}, 1);
+    // With one key the weight is 1 and the gradients of query and key are 0 but for rounding: no matter of ratios.
+    if (shape.count > 1) check(shape, {{shape.count, Visible::kCausal, {}}}, 2);
+    at::Tensor mask = random_mask(shape.count, 13, 3, 0.4);
+    mask.select(1, 4).fill_(true);  // each query sees something
+    check(shape, {{13, Visible::kMask, mask}}, 3);
+    if (shape.count > 1)
+      check(shape, {{shape.count, Visible::kMask, at::ones({shape.count, shape.count}, at::kBool).tril()}}, 2);
+  }
+}
+
+TEST_CASE("gradient of attention, several parts") {
+  for (const Shape& shape : kShapes) {
+    const Keys memory{20, Visible::kAll, {}}, text{shape.count, Visible::kCausal, {}};
+    check(shape, {memory, text}, 4);
+    check(shape, {memory, {5, Visible::kAll, {}}, text}, 5);
+    check(shape, {memory, {5, Visible::kAll, {}}, {1, Visible::kAll, {}}, text}, 6);
+    check(shape, {{300, Visible::kAll, {}}, text}, 7);
+  }
+}
+
+TEST_CASE("gradient of queries that see nothing of one part") {
+  for (const Shape& shape : kShapes) {
+    at::Tensor mask = random_mask(shape.count, 6, 5, 0.5);
+    mask[0].fill_(false);
+    const Keys masked{6, Visible::kMask, mask}, all{3, Visible::kAll, {}},
+        blind{6, Visible::kMask, at::zeros({shape.count, 6}, at::kBool)};
+    check(shape, {masked, all}, 8);
+    check(shape, {all, masked}, 9);
+    // Nobody sees anything of a part, nor of the first two.
+    check(shape, {all, blind, masked}, 10);
+    check(shape, {blind, blind, all}, 11);
+  }
+}
+
+TEST_CASE("gradient of attention around the borders of blocks") {
+  // 128 queries and 256 keys are a block.
+  for (const std::int64_t count : {127, 128, 129, 257})
+    for (const std::int64_t keys : {255, 257, 513}) {
+      const Shape shape{1, 2, 1, count, 4};
+      check(shape, {{keys, Visible::kAll, {}}, {count, Visible::kCausal, {}}}, 12);
+      at::Tensor mask = random_mask(count, keys, 7, 0.02);
+      mask.narrow(0, 3, 2).fill_(false);
+      mask.narrow(0, 0, std::min<std::int64_t>(count, 128)).narrow(1, 0, 250).fill_(false);  // a block that nobody sees
+      mask.select(1, keys - 1).fill_(true);
+      check(shape, {{keys, Visible::kMask, mask}}, 13);
+      check(shape, {{keys, Visible::kMask, mask.t().contiguous().t()}}, 13);
+    }
+}
+
+TEST_CASE("gradients of some tensors only") {
+  const Shape shape{2, 4, 2, 9, 8};
+  const std::vector<Keys> parts = {{20, Visible::kAll, {}}, {9, Visible::kCausal, {}}};
+  for (std::size_t only = 0; only < 6; ++only) {
+    Inputs in = inputs(shape, parts, 14), all_but = in;
+    for (std::size_t i = 0; i < 6; ++i)
+      if (i != only) in[i] = in[i].detach();
+    all_but[only] = all_but[only].detach();
+    check(parts, in);
+    check(parts, all_but);
+  }
+}
+
+TEST_CASE("gradient of tensors that several parts share, as they lie") {
+  // One rotated query for both parts; keys and values cut from a cache; queries as projections leave them.
+  const std::vector<Keys> parts = {{20, Visible::kAll, {}}, {5, Visible::kCausal, {}}};
+  const auto op = [&](bool is_plain) {
+    return [&, is_plain](const Inputs& in) {
+      const at::Tensor q = in[0].transpose(1, 2), k = in[1].transpose(1, 2), v = in[2].transpose(2, 3);
+      return op_of(parts, is_plain)({q, k.narrow(2, 3, 20), v.narrow(2, 3, 20), q, k.narrow(2, 23, 5), v.narrow(2, 23, 5)});
+    };
+  };
+  check_gradients(op(false), op(true),
+                  {leaf(normal({2, 5, 4, 12}, 15)), leaf(normal({2, 40, 2, 12}, 16)), leaf(normal({2, 2, 12, 40}, 17))}, 1e-5);
+}
+
+TEST_CASE("gradient of the sum of what is attended to") {
+  // One number, spread with strides of 0.
+  const Shape shape{1, 2, 1, 6, 8};
+  const std::vector<Keys> parts = {{7, Visible::kAll, {}}};
+  Inputs in = inputs(shape, parts, 18), wide = in;
+  for (at::Tensor& x : in) x = leaf(x.to(at::kFloat));
+  op_of(parts, false)(in).sum().backward();
+  op_of(parts, true)(wide).sum().backward();
+  for (std::size_t i = 0; i < 3; ++i) CHECK((in[i].grad() - wide[i].grad()).abs().max().item<double>() < 1e-5);
+}
+
+TEST_CASE("more parts than are recorded at once still have gradients") {
+  const Shape shape{1, 2, 1, 3, 4};
+  const std::vector<Keys> parts(6, Keys{5, Visible::kAll, {}});
+  const Inputs in = inputs(shape, parts, 19);
+  const at::Tensor slope = normal({1, 2, 3, 4}, 20);
+  const auto fast = test::derive(op_of(parts, false), in, slope, at::kFloat),
+             exact = test::derive(op_of(parts, true), in, slope, at::kDouble);
+  for (std::size_t i = 0; i < in.size(); ++i) CHECK(test::relative_error(fast.slopes[i], exact.slopes[i]) < 1e-5);
+}
+
+TEST_CASE("gradient of attention by differences") {
+  const Shape shape{1, 2, 1, 3, 2};
+  at::Tensor mask = at::ones({3, 2}, at::kBool);
+  mask[0].fill_(false);
+  const std::vector<Keys> parts = {{2, Visible::kMask, mask}, {3, Visible::kCausal, {}}};
+  check_differences(op_of(parts, false), inputs(shape, parts, 21));
+}
+
+}  // namespace
+}  // namespace uio::kernels
