@@ -25,11 +25,11 @@ int main(int argc, char** argv) {
     job.choice = session.model();
     job.init_adapter = job.choice.adapter == "fresh";
     uio::cli::check_shape(settings, job.choice.adapter);
-    job.launch = uio::cli::find_launch();
-    uio::cli::check_launch(job.launch, inputs, job.validate);
-    job.choice.threads = uio::cli::share_of_threads(job.launch, job.choice.threads);
-    job.choice.device = uio::cli::share_of_devices(job.launch, job.choice.device);
-    uio::JobIo& io = session.open(inputs, job.launch.rank == 0);
+    const uio::Launch launch = uio::cli::find_launch();
+    uio::cli::check_launch(launch, inputs, job.validate);
+    job.choice.threads = uio::cli::share_of_threads(launch, job.choice.threads);
+    job.choice.device = uio::cli::share_of_devices(launch, job.choice.device);
+    uio::JobIo& io = session.open(inputs, launch);
     uio::cli::load_core().train(job, io);
   });
 }

@@ -148,12 +148,13 @@ void Session::refuse_terminal(const std::string& output) const {
     throw Error(ErrorKind::kUsage, "refusing to write binary data to a terminal", "", "", "use -o FILE or a pipe, or --force");
 }
 
-JobIo& Session::open(std::vector<std::string> inputs, bool writes) {
-  output_ = open_sink(writes ? settings_.output : "/dev/null");
+JobIo& Session::open(std::vector<std::string> inputs, Launch launch) {
+  output_ = open_sink(launch.rank == 0 ? settings_.output : "/dev/null");
   io_.inputs = std::move(inputs);
   io_.output = output_.get();
   io_.host = &console_;
   io_.stage = {info_.name, kVersion, settings_.stage_options};
+  io_.launch = std::move(launch);
   return io_;
 }
 

@@ -34,6 +34,7 @@ struct JobIo {
   Sink* output = nullptr;
   Host* host = nullptr;
   Stage stage;  // program, version, options that affect bytes: appended to the provenance of what is written
+  Launch launch;  // alone, or one of several processes that train together
 };
 
 struct CompressJob {
@@ -128,7 +129,6 @@ struct TrainJob {
   std::string export_dtype = "f32";      // f32, bf16, f16
   std::vector<std::string> validate;     // inputs to measure the loss on
   std::uint64_t validate_every = 0;      // steps; 0: at the end only
-  Launch launch;                         // alone, or one of several processes
 };
 
 // The tensor part, a shared object that is loaded when the arguments are right. Each function throws Error.

@@ -389,7 +389,8 @@ void Run::check_agreement() {
     }
     mine = {{"version", kVersion}, {"step", progress_.step}, {"last step", last_step_}, {"place in the data", progress_.counts},
             {"device", c10::DeviceTypeName(shop_.model->placement().device.type())}};
-    for (const auto& [part, options] : settings().items())
+    const RunSettings asked = settings();  // named: what items() walks through must outlive the loop
+    for (const auto& [part, options] : asked.items())
       for (const auto& [name, value] : options.items()) mine[name] = value;
     mine["batch"] = job_.batch;
     mine["validation"] = validation_ ? Json(validation_->fingerprint()) : Json();

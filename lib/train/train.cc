@@ -45,7 +45,7 @@ class OtherHost : public Host {
 
 void train(const TrainJob& job, JobIo& io) {
   if (job.dry_run) return print_shape(job, io);
-  const std::unique_ptr<Processes> processes = join_processes(job.launch, *io.host);
+  const std::unique_ptr<Processes> processes = join_processes(io.launch, *io.host);
   OtherHost other(*io.host);
   JobIo own = io;
   if (processes->rank() > 0) own.host = &other;

@@ -124,6 +124,7 @@ test_a_killed_process_ends_the_run() {
   needs_mpi
   prepare
   local run=("${arguments[@]}" --steps 100000 --schedule-steps 100000 --state run.state) launcher i
+  : >out
   # shellcheck disable=SC2016  # expanded by each process
   mpirun --allow-run-as-root --oversubscribe -n 2 sh -c 'echo $$ >"pid.$OMPI_COMM_WORLD_RANK"; exec uio-train-step "$@"' - "${run[@]}" >out 2>err &
   launcher=$!
@@ -169,7 +170,7 @@ test_errors_are_told_once() {
 
   # A step that fails in one of them only: one document has more tokens than the model has positions.
   { make_text | tr '\n' ' '; make_text | tr '\n' ' '; echo; echo 'It was short.'; echo 'It was short too.'; } >documents
-  train_as 3 --trainable base --lines --accumulate 3 --steps 1 --state run.state documents
+  train_as 3 --trainable base -l 1024 --lines --accumulate 3 --steps 1 --state run.state documents
   expect_status 4
   [ "$(grep -c '^uio-train-step: ' err)" -eq 1 ] || fail 'not one message'
   [ ! -e run.state ] || fail 'a state was written'
