@@ -1,5 +1,6 @@
 // uio-train-step: segments in, a state some optimisation steps later, one JSON line of metrics a step out.
 #include "cli/core.h"
+#include "cli/launch.h"
 #include "cli/program.h"
 #include "cli/training.h"
 
@@ -24,7 +25,11 @@ int main(int argc, char** argv) {
     job.choice = session.model();
     job.init_adapter = job.choice.adapter == "fresh";
     uio::cli::check_shape(settings, job.choice.adapter);
-    uio::JobIo& io = session.open(inputs);
+    const uio::Launch launch = uio::cli::find_launch();
+    uio::cli::check_launch(launch, inputs, job.validate);
+    job.choice.threads = uio::cli::share_of_threads(launch, job.choice.threads);
+    job.choice.device = uio::cli::share_of_devices(launch, job.choice.device);
+    uio::JobIo& io = session.open(inputs, launch);
     uio::cli::load_core().train(job, io);
   });
 }

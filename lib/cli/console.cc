@@ -8,6 +8,7 @@
 #include <cstring>
 #include <utility>
 
+#include "base/told.h"
 #include "cli/options.h"
 
 namespace uio::cli {
@@ -68,6 +69,7 @@ void Console::warn(const std::string& line) {
 }
 
 void Console::report(const Error& error) {
+  if (is_told(error)) return;
   std::string text = error.what();
   std::string hint = error.hint();
   if (hint.empty() && error.kind() == ErrorKind::kUsage) hint = "see " + name_ + " --help";

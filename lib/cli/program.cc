@@ -9,8 +9,10 @@
 #include <new>
 #include <utility>
 
+#include "base/told.h"
 #include "base/version.h"
 #include "cli/core.h"
+#include "cli/launch.h"
 #include "cli/parse.h"
 #include "cli/printers.h"
 #include "cli/signals.h"
@@ -87,6 +89,19 @@ Error internal_error(const std::exception& failure, bool is_verbose) {
   return Error(ErrorKind::kInternal, "internal error", "", text, "this is a bug; -v tells more");
 }
 
+// The processes of one run have the same arguments: the first says what is wrong with them. It is given the time to, since
+// launchers end all when one has gone.
+bool is_left_to_the_first(Program program, const Error& error) {
+  if (program != kTrain || error.kind() != ErrorKind::kUsage || is_told(error)) return false;
+  try {
+    if (find_launch().rank == 0) return false;
+  } catch (const Error&) {
+    return false;
+  }
+  usleep(300'000);
+  return true;
+}
+
 bool asks_for_more(int argc, char** argv) {
   for (int i = 1; i < argc; ++i)
     if (std::string(argv[i]) == "-v" || std::string(argv[i]) == "--verbose") return true;
@@ -133,12 +148,13 @@ void Session::refuse_terminal(const std::string& output) const {
     throw Error(ErrorKind::kUsage, "refusing to write binary data to a terminal", "", "", "use -o FILE or a pipe, or --force");
 }
 
-JobIo& Session::open(std::vector<std::string> inputs) {
-  output_ = open_sink(settings_.output);
+JobIo& Session::open(std::vector<std::string> inputs, Launch launch) {
+  output_ = open_sink(launch.rank == 0 ? settings_.output : "/dev/null");
   io_.inputs = std::move(inputs);
   io_.output = output_.get();
   io_.host = &console_;
   io_.stage = {info_.name, kVersion, settings_.stage_options};
+  io_.launch = std::move(launch);
   return io_;
 }
 
@@ -155,7 +171,7 @@ void run_program(Program program, int argc, char** argv, void (*body)(Session&))
   try {
     status = run(info, argc, argv, body, console);
   } catch (const Error& error) {
-    console.report(error);
+    if (!is_left_to_the_first(program, error)) console.report(error);
     status = error.status();
   } catch (const std::bad_alloc&) {
     const Error error(ErrorKind::kDevice, "out of memory", "", "");

@@ -24,7 +24,8 @@ class Session {
   // Throws Error{kUsage} when `output`, the name of a file, is a terminal, unless --force: the bytes to come are not text.
   void refuse_terminal(const std::string& output) const;
   // Opens the output. From here on the run can fail only for what it finds in its inputs, or at the end of the disk.
-  JobIo& open(std::vector<std::string> inputs);
+  // Of several processes that `launch` tells of, the first one writes.
+  JobIo& open(std::vector<std::string> inputs, Launch launch = {});
   // The output is whole: in place, or flushed.
   void commit();
 

@@ -9,6 +9,7 @@
 
 #include "base/host.h"
 #include "io/file.h"
+#include "io/launch.h"
 #include "io/record.h"
 
 namespace uio {
@@ -17,7 +18,7 @@ namespace uio {
 struct ModelChoice {
   std::string model;            // directory
   std::string adapter;          // directory; empty: `adapter` inside the model directory; "fresh": an untrained one
-  std::string device = "auto";  // auto, cpu, cuda, cuda:N
+  std::string device = "auto";  // auto, cpu, cuda, cuda:N; auto:N: cuda:N where there is a GPU
   std::string dtype = "auto";   // auto (the checkpoint's), f32, bf16, f16, f64
   int threads = 0;              // 0: as many as there are cores, or OMP_NUM_THREADS
   std::uint64_t seed = 0;
@@ -33,6 +34,7 @@ struct JobIo {
   Sink* output = nullptr;
   Host* host = nullptr;
   Stage stage;  // program, version, options that affect bytes: appended to the provenance of what is written
+  Launch launch;  // alone, or one of several processes that train together
 };
 
 struct CompressJob {

@@ -2,16 +2,14 @@
 
 #include <dlfcn.h>
 
+#include "base/plugin.h"
+
 namespace uio {
 namespace {
 
-// The folder of the library that this code is in.
-std::string own_directory() {
-  Dl_info info;
-  if (dladdr(reinterpret_cast<void*>(&find_cuda_devices), &info) == 0 || info.dli_fname == nullptr) return ".";
-  const std::string path = info.dli_fname;
-  const std::size_t slash = path.rfind('/');
-  return slash == std::string::npos ? "." : path.substr(0, slash);
+const Plugin& cuda_plugin() {
+  static const Plugin plugin = open_plugin("libuio_cuda.so");
+  return plugin;
 }
 
 CudaDevices look() {
@@ -19,9 +17,9 @@ CudaDevices look() {
   void* driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
   if (driver == nullptr) return {0, "no CUDA driver on this machine"};
   // It must be in the process before LibTorch is asked its first question about CUDA, or CUDA stays off for good.
-  void* plugin = dlopen((own_directory() + "/libuio_cuda.so").c_str(), RTLD_NOW | RTLD_GLOBAL);
-  if (plugin == nullptr) return {0, std::string("built without CUDA, or its libraries are missing: ") + dlerror()};
-  const auto count = reinterpret_cast<int (*)()>(dlsym(plugin, "uio_cuda_device_count"));
+  const Plugin& plugin = cuda_plugin();
+  if (plugin.handle == nullptr) return {0, "built without CUDA, or its libraries are missing: " + plugin.reason};
+  const auto count = reinterpret_cast<int (*)()>(symbol_of(plugin, "uio_cuda_device_count"));
   if (count == nullptr) return {0, "libuio_cuda.so is of another version"};
   const int devices = count();
   return {devices, devices > 0 ? "" : "the CUDA driver shows no device"};
@@ -33,5 +31,7 @@ CudaDevices find_cuda_devices() {
   static const CudaDevices found = look();
   return found;
 }
+
+void* cuda_symbol(const char* name) { return find_cuda_devices().count > 0 ? symbol_of(cuda_plugin(), name) : nullptr; }
 
 }  // namespace uio

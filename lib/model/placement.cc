@@ -14,23 +14,27 @@
 namespace uio {
 namespace {
 
+// "auto:N" is not for people: it is how one of several processes on a machine says which GPU would be its own.
 at::Device choose_device(const std::string& name, Host& host) {
   if (name == "cpu") return at::kCPU;
+  const std::string kind = name.substr(0, name.find(':'));
+  const char *begin = name.data() + kind.size(), *end = name.data() + name.size();
   int index = 0;
-  if (name.starts_with("cuda:")) {
-    const char* end = name.data() + name.size();
-    const auto [stop, failed] = std::from_chars(name.data() + 5, end, index);
-    if (failed != std::errc() || stop != end || index < 0)
-      throw Error(ErrorKind::kUsage, "bad device", name, "expected auto, cpu, cuda or cuda:N");
-  } else if (name != "cuda" && name != "auto") {
-    throw Error(ErrorKind::kUsage, "bad device", name, "expected auto, cpu, cuda or cuda:N");
+  bool is_good = kind == "auto" || kind == "cuda";
+  if (is_good && begin != end) {
+    const auto [stop, failed] = std::from_chars(begin + 1, end, index);
+    is_good = failed == std::errc() && stop == end && index >= 0;
   }
+  if (!is_good) throw Error(ErrorKind::kUsage, "bad device", name, "expected auto, cpu, cuda or cuda:N");
   const CudaDevices found = find_cuda_devices();
   if (index < found.count) {
     host.note("device: cuda:" + std::to_string(index));
     return at::Device(at::kCUDA, static_cast<at::DeviceIndex>(index));
   }
-  if (name != "auto") throw Error(ErrorKind::kDevice, "device not available", name, found.reason);
+  if (kind != "auto" || found.count > 0) {
+    const std::string reason = found.count > 0 ? "the machine has " + std::to_string(found.count) : found.reason;
+    throw Error(ErrorKind::kDevice, "device not available", kind == "auto" ? "cuda:" + std::to_string(index) : name, reason);
+  }
   host.note("device: cpu (" + found.reason + ")");
   return at::kCPU;
 }

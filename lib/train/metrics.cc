@@ -17,6 +17,34 @@ Json buckets_of(const LossTally& tally) {
   return buckets;
 }
 
+namespace {
+constexpr std::size_t kPositions = 56;  // 256 · 2^55 positions are all that a number can count
+}
+
+std::vector<double> numbers_of(const LossTally& tally) {
+  std::vector<double> numbers;
+  const auto put = [&](const LossTally::Part& part) { numbers.insert(numbers.end(), {part.sum, static_cast<double>(part.n)}); };
+  put(tally.next);
+  put(tally.repeat);
+  for (std::size_t i = 0; i < kPositions; ++i) put(i < tally.by_position.size() ? tally.by_position[i] : LossTally::Part{});
+  return numbers;
+}
+
+LossTally tally_of(const std::vector<double>& numbers) {
+  const double* at = numbers.data();
+  const auto take = [&] {
+    const LossTally::Part part{at[0], static_cast<std::int64_t>(at[1])};
+    at += 2;
+    return part;
+  };
+  LossTally tally;
+  tally.next = take();
+  tally.repeat = take();
+  for (std::size_t i = 0; i < kPositions; ++i) tally.by_position.push_back(take());
+  while (!tally.by_position.empty() && tally.by_position.back().n == 0) tally.by_position.pop_back();
+  return tally;
+}
+
 std::uint64_t peak_bytes() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);

@@ -10,6 +10,9 @@ namespace uio {
 Json buckets_of(const LossTally& tally);
 // Mean −log p per token of a part; null where there is none.
 Json mean_of(const LossTally::Part& part);
+// A tally as numbers, as many for each, so that those of several processes can be added; and back.
+std::vector<double> numbers_of(const LossTally& tally);
+LossTally tally_of(const std::vector<double>& numbers);
 // The greatest resident size of this process so far, bytes.
 std::uint64_t peak_bytes();
 

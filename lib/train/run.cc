@@ -8,6 +8,8 @@
 #include <filesystem>
 
 #include "base/error.h"
+#include "base/hash.h"
+#include "base/version.h"
 #include "train/metrics.h"
 #include "train/publish.h"
 
@@ -229,9 +231,8 @@ Run::Gradient Run::gradient(const std::vector<DataOrder::Pick>& picks) {
   shop_.parameters->clear_gradients();
   const EstimatorSettings sizes{job_.window, job_.reservoir, job_.decay};
   const std::size_t count = shop_.parameters->all().size();
-  const bool measures_spread = estimator_.is_sampled && picks.size() > 1 && job_.batch <= 1;
+  const bool measures = measures_spread();
   std::vector<at::Tensor> before(count);
-  double squares = 0;
   for (const Batch& batch : batches(picks)) {
     Plan plan;
     ModelDocument document = open(batch, job_.accumulate, result.tally, &plan);
@@ -239,20 +240,36 @@ Run::Gradient Run::gradient(const std::vector<DataOrder::Pick>& picks) {
     result.loss += estimator_.estimate(document, sizes, draws);
     result.tokens += plan.tokens;
     result.scored += plan.scored;
-    for (std::size_t i = 0; measures_spread && i < count; ++i) {
+    for (std::size_t i = 0; measures && i < count; ++i) {
       const at::Tensor now = shop_.parameters->gradient(i);
       const double norm = (before[i].defined() ? now - before[i] : now).norm().item<double>();
-      squares += norm * norm;
+      result.squares += norm * norm;
       before[i] = now.clone();
     }
   }
-  if (measures_spread) {
-    double whole = 0;
-    for (const at::Tensor& sum : before) whole += std::pow(sum.norm().item<double>(), 2);
-    const auto n = static_cast<double>(picks.size());
-    result.variance = n / (n - 1) * (squares - whole / n);
-  }
   return result;
+}
+
+// The i-th of a step's documents, or of those to validate on, is dealt to process i modulo their number. What is drawn for a
+// document depends on its place in the run alone, so that any number of processes draws the same.
+bool Run::is_mine(std::uint64_t document) const {
+  return static_cast<int>(document % static_cast<std::uint64_t>(processes_.count())) == processes_.rank();
+}
+
+bool Run::measures_spread() const { return estimator_.is_sampled && job_.accumulate > 1 && job_.batch <= 1; }
+
+// What the processes measured, each on its documents, as measured on all.
+void Run::add_up(Gradient& made) {
+  if (processes_.count() == 1) return;
+  std::vector<double> numbers = numbers_of(made.tally);
+  numbers.insert(numbers.end(), {made.loss, static_cast<double>(made.tokens), static_cast<double>(made.scored), made.squares});
+  processes_.add(numbers);
+  made.tally = tally_of(numbers);
+  const double* rest = numbers.data() + numbers.size() - 4;
+  made.loss = rest[0];
+  made.tokens = static_cast<std::int64_t>(rest[1]);
+  made.scored = static_cast<std::int64_t>(rest[2]);
+  made.squares = rest[3];
 }
 
 void Run::check_finite(const std::vector<at::Tensor>& gradients, double loss, double norm) const {
@@ -273,15 +290,27 @@ void Run::step() {
   std::vector<DataOrder::Pick> mine;
   for (std::uint32_t i = 0; i < job_.accumulate; ++i) {
     const DataOrder::Pick pick = order_->next();
-    if (static_cast<int>(i % static_cast<std::uint32_t>(processes_.count())) == processes_.rank()) mine.push_back(pick);
+    if (is_mine(i)) mine.push_back(pick);
   }
-  Gradient made = gradient(mine);
+  Gradient made;
   std::vector<at::Tensor> gradients;
-  for (std::size_t i = 0; i < shop_.parameters->all().size(); ++i) gradients.push_back(shop_.parameters->gradient(i));
+  processes_.together([&] {
+    made = gradient(mine);
+    for (std::size_t i = 0; i < shop_.parameters->all().size(); ++i) gradients.push_back(shop_.parameters->gradient(i));
+  });
   const double computed = host.seconds();
   processes_.sum(gradients);
+  add_up(made);
   const double summed = host.seconds();
+  processes_.together([&] {
+    apply(made, gradients, begin, computed, summed);
+    save(progress_.step == last_step_);
+  });
+}
 
+// Every process holds the same gradients, and takes the same step.
+void Run::apply(const Gradient& made, const std::vector<at::Tensor>& gradients, double begin, double computed, double summed) {
+  Host& host = *io_.host;
   const double norm = norm_of(gradients);
   check_finite(gradients, made.loss, norm);
   const bool is_last = progress_.step + 1 == last_step_;
@@ -301,7 +330,10 @@ void Run::step() {
                {"seconds", {{"gradient", computed - begin}, {"sum", summed - computed}, {"optimiser", optimised - summed}}},
                {"peak_bytes", peak_bytes()}};
   if (made.tally.repeat.n > 0) line["repeat_nll"] = mean_of(made.tally.repeat);
-  if (made.variance) line["gradient_variance"] = *made.variance;
+  if (measures_spread()) {
+    const auto n = static_cast<double>(job_.accumulate);
+    line["gradient_variance"] = n / (n - 1) * (made.squares - norm * norm / n);
+  }
   print(line);
   host.progress(progress_.step, last_step_, "steps");
 }
@@ -318,21 +350,25 @@ void Run::save(bool is_last) {
 }
 
 void Run::validate() {
-  if (!validation_ || processes_.rank() != 0) return;
-  LossTally tally;
-  double loss = 0;
+  if (!validation_) return;
+  Gradient made;
   const std::size_t documents = validation_->pieces().size();
-  for (const Piece& piece : validation_->pieces()) {
-    Batch batch;
-    batch.documents.push_back(document_of(*validation_, piece));
-    Plan plan;
-    const at::NoGradGuard no_gradients;
-    ModelDocument document = open(batch, documents, tally, &plan);
-    loss += forward_only(document);
-  }
-  Json line = {{"validation", true}, {"step", progress_.step}, {"documents", documents}, {"scored", tally.next.n}, {"loss", loss}, {"nll", mean_of(tally.next)}, {"buckets", buckets_of(tally)}};
+  processes_.together([&] {
+    for (std::size_t i = 0; i < documents; ++i) {
+      if (!is_mine(i)) continue;
+      Batch batch;
+      batch.documents.push_back(document_of(*validation_, validation_->pieces()[i]));
+      Plan plan;
+      const at::NoGradGuard no_gradients;
+      ModelDocument document = open(batch, documents, made.tally, &plan);
+      made.loss += forward_only(document);
+    }
+  });
+  add_up(made);
+  const LossTally& tally = made.tally;
+  Json line = {{"validation", true}, {"step", progress_.step}, {"documents", documents}, {"scored", tally.next.n}, {"loss", made.loss}, {"nll", mean_of(tally.next)}, {"buckets", buckets_of(tally)}};
   if (tally.repeat.n > 0) line["repeat_nll"] = mean_of(tally.repeat);
-  print(line);
+  processes_.together([&] { print(line); });
 }
 
 void Run::print(const Json& line) {
@@ -341,15 +377,54 @@ void Run::print(const Json& line) {
   io_.output->drain();
 }
 
+// Processes that read other files, or the same ones at another moment, would train something that nobody asked for.
+void Run::check_agreement() {
+  if (processes_.count() == 1) return;
+  Json mine;
+  processes_.together([&] {
+    WideChecksum weights;
+    for (const Parameter& one : shop_.parameters->all()) {
+      const at::Tensor data = one.value.detach().to(at::kCPU).contiguous();
+      weights.add_field({static_cast<const std::byte*>(data.const_data_ptr()), static_cast<std::size_t>(data.nbytes())});
+    }
+    mine = {{"version", kVersion}, {"step", progress_.step}, {"last step", last_step_}, {"place in the data", progress_.counts},
+            {"device", c10::DeviceTypeName(shop_.model->placement().device.type())}};
+    const RunSettings asked = settings();  // named: what items() walks through must outlive the loop
+    for (const auto& [part, options] : asked.items())
+      for (const auto& [name, value] : options.items()) mine[name] = value;
+    mine["batch"] = job_.batch;
+    mine["validation"] = validation_ ? Json(validation_->fingerprint()) : Json();
+    mine["validate_every"] = job_.validate_every;
+    mine["weights"] = weights.hex();
+  });
+  const std::vector<std::string> all = processes_.gather(mine.dump());
+  processes_.together([&] {
+    const Json first = Json::parse(all.front());
+    for (std::size_t r = 1; r < all.size(); ++r) {
+      const Json other = Json::parse(all[r]);
+      for (const auto& [name, value] : first.items())
+        if (!other.contains(name) || other.at(name) != value)
+          throw Error(ErrorKind::kMismatch, "the processes of the run differ", "process " + std::to_string(r),
+                      name + " is " + (other.contains(name) ? other.at(name).dump() : "absent") + ", of process 0 " + value.dump(),
+                      "give all the same arguments, and files that do not change");
+    }
+  });
+  if (processes_.rank() == 0 && job_.accumulate < static_cast<std::uint32_t>(processes_.count()))
+    io_.host->warn(std::to_string(processes_.count()) + " processes share " + std::to_string(job_.accumulate) + " documents a step: some have nothing to do");
+}
+
 void Run::go() {
+  check_agreement();
   while (progress_.step < last_step_) {
     step();
     const bool is_last = progress_.step == last_step_;
-    save(is_last);
     if (is_last || (job_.validate_every > 0 && progress_.step % job_.validate_every == 0)) validate();
   }
-  if (!job_.export_directory.empty() && processes_.rank() == 0)
+  if (job_.export_directory.empty()) return;
+  processes_.together([&] {
+    if (processes_.rank() != 0) return;
     export_trained(job_.export_directory, job_.export_dtype, shop_.trainable, *shop_.parameters, *shop_.model, shop_.adapter ? &*shop_.adapter : nullptr);
+  });
 }
 
 }  // namespace uio

@@ -18,7 +18,7 @@ namespace uio {
 class Run {
  public:
   Run(const TrainJob& job, JobIo& io, Processes& processes);
-  // All steps up to the job's last, and what is to be written at the end.
+  // All steps up to the job's last, and what is to be written at the end. Every process of the run calls it; the first one writes.
   void go();
 
  private:
@@ -26,7 +26,7 @@ class Run {
     double loss = 0;
     LossTally tally;
     std::int64_t tokens = 0, scored = 0;
-    std::optional<double> variance;  // of the step's gradient, from the spread of its documents
+    double squares = 0;           // of the norms of the documents' gradients, where their spread is measured
   };
   // Documents that are computed side by side, and the number of the first in the run.
   struct Batch {
@@ -40,10 +40,15 @@ class Run {
   std::vector<Batch> batches(const std::vector<DataOrder::Pick>& picks) const;
   std::int64_t documents_at_once(std::int64_t tokens) const;
   ModelDocument open(const Batch& batch, std::size_t documents, LossTally& tally, Plan* plan_made) const;
+  void check_agreement();
+  bool is_mine(std::uint64_t document) const;
+  bool measures_spread() const;
   void step();
   Gradient gradient(const std::vector<DataOrder::Pick>& picks);
+  void add_up(Gradient& made);
   void check_finite(const std::vector<at::Tensor>& gradients, double loss, double norm) const;
   void save(bool is_last);
+  void apply(const Gradient& made, const std::vector<at::Tensor>& gradients, double begin, double computed, double summed);
   void validate();
   void print(const Json& line);
 

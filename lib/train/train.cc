@@ -1,7 +1,10 @@
 #include "train/train.h"
 
 #include <algorithm>
+#include <memory>
+#include <optional>
 
+#include "train/join.h"
 #include "train/run.h"
 
 namespace uio {
@@ -23,12 +26,33 @@ void print_shape(const TrainJob& job, JobIo& io) {
                    "\n");
 }
 
+// Of the processes but the first: it speaks for all. Only an error that ends the run is told by the one that has it.
+class OtherHost : public Host {
+ public:
+  explicit OtherHost(Host& host) : host_(host) {}
+  void note(const std::string&) override {}
+  void warn(const std::string&) override {}
+  void fail(const Error&) override {}
+  void succeed() override {}
+  void progress(std::uint64_t, std::uint64_t, const char*) override {}
+  double seconds() override { return host_.seconds(); }
+
+ private:
+  Host& host_;
+};
+
 }  // namespace
 
 void train(const TrainJob& job, JobIo& io) {
   if (job.dry_run) return print_shape(job, io);
-  Processes alone;
-  Run(job, io, alone).go();
+  const std::unique_ptr<Processes> processes = join_processes(io.launch, *io.host);
+  OtherHost other(*io.host);
+  JobIo own = io;
+  if (processes->rank() > 0) own.host = &other;
+  std::optional<Run> run;
+  processes->together([&] { run.emplace(job, own, *processes); });
+  run->go();
+  processes->leave();
 }
 
 std::vector<std::string> estimator_table() {
