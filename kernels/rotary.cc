@@ -11,7 +11,6 @@
 #include "kernels/rows.h"
 
 namespace uio::kernels {
-
 namespace {
 
 at::Tensor turn(const at::Tensor& x, const at::Tensor& cosine, const at::Tensor& sine) {
@@ -20,28 +19,29 @@ at::Tensor turn(const at::Tensor& x, const at::Tensor& cosine, const at::Tensor&
   const bool by_token = x.stride(1) < x.stride(2);
   at::Tensor out =
       by_token ? at::empty({batch, count, heads, size}, x.options()).transpose(1, 2) : at::empty(x.sizes(), x.options());
-  const bool is_wide = x.scalar_type() == at::kFloat;
   const RowKernels& kernel = row_kernels();
   const float* cosines = cosine.const_data_ptr<float>();
   const float* sines = sine.const_data_ptr<float>();
   const std::int64_t half = size / 2;
-  at::parallel_for(
-      0, batch * count, std::max<std::int64_t>(1, 16384 / (heads * size)), [&](std::int64_t begin, std::int64_t end) {
-        for (std::int64_t at = begin; at < end; ++at) {
-          const std::int64_t b = at / count, t = at % count;
-          for (std::int64_t h = 0; h < heads; ++h) {
-            const std::int64_t from = b * x.stride(0) + h * x.stride(1) + t * x.stride(2);
-            const std::int64_t to = b * out.stride(0) + h * out.stride(1) + t * out.stride(2);
-            if (is_wide)
-              kernel.rotary_f32(x.const_data_ptr<float>() + from, cosines + t * half, sines + t * half,
-                                out.mutable_data_ptr<float>() + to, half);
-            else
-              kernel.rotary_bf16(reinterpret_cast<const std::uint16_t*>(x.const_data_ptr<at::BFloat16>()) + from,
-                                 cosines + t * half, sines + t * half,
-                                 reinterpret_cast<std::uint16_t*>(out.mutable_data_ptr<at::BFloat16>()) + to, half);
-          }
-        }
-      });
+  // Addresses and strides are asked for once: with the heads' short rows they would cost as much as the turn.
+  const auto rows = [&](const auto* from, auto* to, const auto turn_row) {
+    const std::int64_t from_batch = x.stride(0), from_head = x.stride(1), from_token = x.stride(2);
+    const std::int64_t to_batch = out.stride(0), to_head = out.stride(1), to_token = out.stride(2);
+    const std::int64_t grain = std::max<std::int64_t>(1, 16384 / std::max<std::int64_t>(heads * size, 1));
+    at::parallel_for(0, batch * count, grain, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t at = begin; at < end; ++at) {
+        const std::int64_t b = at / count, t = at % count;
+        for (std::int64_t h = 0; h < heads; ++h)
+          turn_row(from + b * from_batch + h * from_head + t * from_token, cosines + t * half, sines + t * half,
+                   to + b * to_batch + h * to_head + t * to_token, half);
+      }
+    });
+  };
+  if (x.scalar_type() == at::kFloat)
+    rows(x.const_data_ptr<float>(), out.mutable_data_ptr<float>(), kernel.rotary_f32);
+  else
+    rows(reinterpret_cast<const std::uint16_t*>(x.const_data_ptr<at::BFloat16>()),
+         reinterpret_cast<std::uint16_t*>(out.mutable_data_ptr<at::BFloat16>()), kernel.rotary_bf16);
   return out;
 }
 

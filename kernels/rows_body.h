@@ -164,18 +164,19 @@ void swiglu_bf16(const std::uint16_t* gate, const std::uint16_t* up, std::uint16
   }
 }
 
-// With σ = 1 / (1 + e^−gate): silu' = σ · (1 + gate · (1 − σ)).
+// With σ = 1 / (1 + e^−gate): silu' = σ · (1 + gate · (1 − σ)), where 1 − σ = e^−gate · σ loses nothing to a difference.
+// e^−gate is held below infinity, which times a σ of 0 would be NaN.
 void swiglu_backward(const float* gate, const float* up, const float* slope, float* gate_slope, float* up_slope, std::int64_t n) {
   std::int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) {
-    const Floats x = load(gate + i), g = load(slope + i), gated = g / (1.0f + exp_of(-x)), share = 1.0f / (1.0f + exp_of(x));
+    const Floats x = load(gate + i), back = -x, e = exp_of(back < all(80) ? back : all(80)), share = 1.0f / (1.0f + e), gated = load(slope + i) * share;
     store(up_slope + i, gated * x);
-    store(gate_slope + i, gated * load(up + i) * (1.0f + x * share));
+    store(gate_slope + i, gated * load(up + i) * (1.0f + x * (e * share)));
   }
   for (; i < n; ++i) {
-    const float gated = slope[i] / (1.0f + exp_one(-gate[i])), share = 1.0f / (1.0f + exp_one(gate[i]));
+    const float e = exp_one(-gate[i] < 80 ? -gate[i] : 80), share = 1.0f / (1.0f + e), gated = slope[i] * share;
     up_slope[i] = gated * gate[i];
-    gate_slope[i] = gated * up[i] * (1.0f + gate[i] * share);
+    gate_slope[i] = gated * up[i] * (1.0f + gate[i] * (e * share));
   }
 }
 

@@ -16,19 +16,23 @@ Corpus::Corpus(const std::vector<std::string>& inputs, const Tokenizer& tokenize
     : segment_length_(segment_length) {
   RecordSource source(inputs, tokenizer, segment_length, options, &host);
   std::uint32_t segments = 0;  // of the last piece
-  std::uint64_t expected = 0;  // number of the next segment of its document; 0: a new one begins
+  std::string document;        // of the last segment
+  std::uint64_t expected = 0;  // number of the next segment of it
   while (auto record = source.next()) {
     if (!std::holds_alternative<Segment>(*record))
       throw Error(ErrorKind::kMismatch, "cannot train on memories", source.input(), "record of '" + span_of(*record).document + "' is a memory, not a segment");
     const auto& segment = std::get<Segment>(*record);
-    if (segment.span.segment != expected)
+    // A stream may hold a part of a document only (uio-inspect --cut), but no document with a gap.
+    const bool is_new = pieces_.empty() || segment.span.document != document || segment.span.segment == 0;
+    if (!is_new && segment.span.segment != expected)
       throw Error(ErrorKind::kData, "segments out of order", source.input(),
                   "'" + segment.span.document + "' goes on with segment " + std::to_string(segment.span.segment) + ", expected " + std::to_string(expected));
-    if (expected == 0 || (piece_segments > 0 && segments == piece_segments)) {
+    if (is_new || (piece_segments > 0 && segments == piece_segments)) {
       pieces_.push_back({tokens_.size(), 0});
       segments = 0;
     }
-    expected = segment.span.is_last ? 0 : expected + 1;
+    document = segment.span.document;
+    expected = segment.span.segment + 1;
     ++segments;
     if (weights_.empty() && !segment.weights.empty()) weights_.assign(tokens_.size(), 1);
     tokens_.insert(tokens_.end(), segment.tokens.begin(), segment.tokens.end());

@@ -1,4 +1,7 @@
-# Benchmarks: built with the tests, never part of pass or fail.
-add_executable(rates EXCLUDE_FROM_ALL ${CMAKE_CURRENT_SOURCE_DIR}/bench/rates.cc)
-target_link_libraries(rates PRIVATE uio_core)
-set_target_properties(rates PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+# Benchmarks: built with the tests' options, never part of pass or fail.
+foreach(benchmark rates train_rates)
+  add_executable(${benchmark} EXCLUDE_FROM_ALL ${CMAKE_CURRENT_SOURCE_DIR}/bench/${benchmark}.cc)
+  target_link_libraries(${benchmark} PRIVATE uio_core)
+  target_include_directories(${benchmark} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
+  set_target_properties(${benchmark} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+endforeach()

@@ -63,6 +63,16 @@ difference_of_blobs() {
     | [$a[0] | keys[] as $name | range($a[0][$name].values | length) | ($a[0][$name].values[.] - $b[0][$name].values[.]) | fabs] | max'
 }
 
+# The worst relative error of a tensor (norm of the difference over the norm) between two outputs of tensors_of; the second is the truth.
+relative_difference() {
+  jq -rn --slurpfile a "$1" --slurpfile b "$2" '
+    def norm: map(. * .) | add | sqrt;
+    if ($b[0] | length) == 0 or ($a[0] | map_values(.shape)) != ($b[0] | map_values(.shape)) then error("other tensors") else . end
+    | [$b[0] | keys[] as $name | $a[0][$name].values as $found | $b[0][$name].values as $wanted
+       | ([range($wanted | length) | $found[.] - $wanted[.]] | norm) as $off | ($wanted | norm) as $size
+       | if $size == 0 then $off else $off / $size end] | max'
+}
+
 # Directory $2: a copy of directory $1 whose files may be changed.
 copy_model() {
   mkdir -p "$2"

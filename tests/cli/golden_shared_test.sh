@@ -54,6 +54,28 @@ test_released_greedy() {
   expect_same wanted found
 }
 
+# The gradient of the published loss: whole, by every way to it, also where activations are computed again.
+test_released_gradient() {
+  use_released
+  uio-segment -o segments "$released/text.txt" || fail uio-segment
+  tensors_of "$released/gradient.safetensors" >wanted.json
+  local dtype bound estimator recompute
+  while read -r dtype bound estimator recompute; do
+    uio-train-step --loss released --accumulate 1 --estimator "$estimator" --window 100 --recompute "$recompute" --dtype "$dtype" \
+      --gradients found.tensors segments >metrics || fail "uio-train-step ($dtype, $estimator)"
+    tensors_of found.tensors >found.json
+    expect_within "$(relative_difference found.json wanted.json)" "$bound" "gradient, $dtype, $estimator, recompute $recompute"
+    expect_within "$(jq -s --slurpfile expected "$released/expected.json" '(.[0].loss - $expected[0].loss) | fabs' metrics)" 1e-3 'loss'
+  done <<'CASES'
+f64 1e-5 exact never
+f64 1e-5 bptt always
+f64 1e-5 incremental never
+f32 1e-4 exact always
+f32 1e-4 bptt never
+f32 1e-4 incremental always
+CASES
+}
+
 test_families() {
   use_shared golden/families/text.txt
   local family count=0
