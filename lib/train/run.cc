@@ -91,6 +91,8 @@ Run::Run(const TrainJob& job, JobIo& io, Processes& processes)
   if (shop_.method && shop_.method->is_recurrent() && !estimator_.takes_recurrent)
     throw Error(ErrorKind::kUsage, "this estimator needs an encoder that sees no earlier memories", job.estimator, "method " + shop_.adapter->method + " is recurrent",
                 "exact and bptt take any encoder");
+  if (job.loss == "released" && !shop_.method)
+    throw Error(ErrorKind::kUsage, "the released loss needs memories", "--loss", "--trainable is base, expected adapter or full");
   if (objectives_.distill > 0 && shop_.trainable != Trainable::kAdapter)
     throw Error(ErrorKind::kUsage, "distill needs a frozen base to learn from", "--trainable", "it is " + job.trainable + ", expected adapter");
   if (objectives_.autoencode > 0) {

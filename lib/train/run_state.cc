@@ -16,6 +16,9 @@ constexpr char kWeight[] = "weight.", kFirst[] = "first_moment.", kSecond[] = "s
 
 std::string dtype_name(const at::Tensor& tensor) { return tensor.scalar_type() == at::kDouble ? "F64" : "F32"; }
 
+// Settings that no option names: fingerprints of files, and of what options make of them.
+bool follows_from_files(const std::string& name) { return name == "corpora" || name == "base" || name == "tokenizer" || name == "adapter_origin"; }
+
 }  // namespace
 
 std::vector<std::string> parts_to_reset(const RunSettings& kept, const RunSettings& asked, const std::vector<std::string>& reset, const std::string& state) {
@@ -27,12 +30,12 @@ std::vector<std::string> parts_to_reset(const RunSettings& kept, const RunSettin
       parts.push_back(part);
       continue;
     }
-    std::string difference = "its settings differ";
-    for (const auto& [name, value] : options.items())
-      if (!before.contains(name) || before.at(name) != value) {
-        difference = "it was made with " + name + " " + (before.contains(name) ? before.at(name).dump() : "absent") + ", now it is " + value.dump();
-        break;
-      }
+    std::string difference;
+    for (const bool of_files : {false, true})  // an option that was changed also changes what follows from it
+      for (const auto& [name, value] : options.items())
+        if (difference.empty() && follows_from_files(name) == of_files && (!before.contains(name) || before.at(name) != value))
+          difference = "it was made with " + name + " " + (before.contains(name) ? before.at(name).dump() : "absent") + ", now it is " + value.dump();
+    if (difference.empty()) difference = "its settings differ";
     throw Error(ErrorKind::kMismatch, "state of another run", state, difference,
                 part == "model" ? "begin a new state" : "--reset " + part + " begins that part anew");
   }
