@@ -31,19 +31,15 @@ train_as() {
   if [ "$count" -eq 1 ]; then run uio-train-step "$@"; else run mpirun --allow-run-as-root --oversubscribe -n "$count" uio-train-step "$@"; fi
 }
 
-# The largest distance of a tensor in two exported adapters, relative to its norm; more than $3 fails.
-expect_same_adapter() {
-  tensors_of "$1/adapter_model.safetensors" >first.json
-  tensors_of "$2/adapter_model.safetensors" >second.json
+# Two exported adapters, or files of gradients: the worst tensor's distance relative to its norm; more than $3 fails.
+expect_same_tensors() {
+  tensors_of "$1" >first.json
+  tensors_of "$2" >second.json
   local largest
-  largest=$(jq -n --slurpfile a first.json --slurpfile b second.json '
-    $a[0] as $a | $b[0] as $b
-    | if ($a | keys) != ($b | keys) or ($a | length) == 0 then error("other tensors") else . end
-    | [$a | keys[] as $name | $a[$name].values as $x | $b[$name].values as $y
-       | ([range($x | length) | ($x[.] - $y[.]) | . * .] | add | sqrt) / ([$x[] | . * .] | add | sqrt | if . == 0 then 1 else . end)]
-    | max') || fail "$1 and $2 cannot be compared"
+  largest=$(relative_difference first.json second.json) || fail "$1 and $2 cannot be compared"
   expect_within "$largest" "$3" "$1 and $2"
 }
+expect_same_adapter() { expect_same_tensors "$1/adapter_model.safetensors" "$2/adapter_model.safetensors" "$3"; }
 
 # All that does not say how long something took.
 timeless() { jq -c 'del(.seconds, .tokens_per_second, .peak_bytes)' "$1"; }
@@ -66,12 +62,7 @@ test_any_number_of_processes_agrees() {
       ($a | flat) as $a | ($b | flat) as $b | ($a | keys) == ($b | keys) and
       all($a | keys[]; ($a[.] | if type == "number" then . else 0 end) as $x | ($b[.] | if type == "number" then . else 0 end) as $y
         | ($x - $y | fabs) <= 1e-9 * ($x | fabs))' >/dev/null || fail "$count processes: other metrics: $(cat "$count.metrics")"
-    tensors_of 1.gradients >first.json
-    tensors_of "$count.gradients" >second.json
-    jq -en --slurpfile a first.json --slurpfile b second.json '
-      all($a[0] | keys[]; . as $name | $a[0][$name].values as $x | $b[0][$name].values as $y
-        | ([range($x | length) | ($x[.] - $y[.]) | . * .] | add | sqrt) <= 1e-9 * ([$x[] | . * .] | add | sqrt))' >/dev/null ||
-      fail "$count processes: other gradients"
+    expect_same_tensors 1.gradients "$count.gradients" 1e-9
   done
   # Each number of processes against itself, to the bit.
   for count in 2 4; do
@@ -143,7 +134,7 @@ test_a_killed_process_ends_the_run() {
   run uio-inspect --verify run.state
   expect_status 0 'the state'
   local step
-  step=$(uio-inspect run.state | jq 'select(.kind == "train_state") | .step // .values.step')
+  step=$(uio-inspect run.state | jq '.description.step // empty')
   run uio-train-step "${run[@]}" --steps $((step + 2)) --export resumed
   expect_status 0 'resume'
   train_as 4 "${run[@]}" --steps $((step + 4)) --export resumed

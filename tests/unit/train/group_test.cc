@@ -47,7 +47,7 @@ TEST_CASE("numbers are added and texts gathered on every process") {
     CHECK(sums[r] == std::vector<double>{6, 3e16, 1});
     REQUIRE(texts[r].size() == kCount);
     CHECK(texts[r][0] == "end");
-    CHECK(texts[r][2] == std::string(2000, 'x') + "end");
+    CHECK(texts[r][2] == std::string(2000, 'x').append("end"));
     CHECK(at::equal(tensors[r], at::full({4}, 6.0, at::kFloat)));
   }
 }
