@@ -114,7 +114,7 @@ _uio_train_step() {
   _uio_where
   case $option in
     --state) _uio_files ;;
-    --reset) _uio_list 'optimiser schedule data random' ;;
+    --reset) _uio_list 'optimiser schedule data random objective' ;;
     --trainable) _uio_words 'adapter full base' ;;
     --objective) _uio_words 'lm autoencode distill mix' ;;
     --loss) _uio_words 'token released' ;;
@@ -137,7 +137,7 @@ _uio_train_step() {
     -o | --output) _uio_files ;;
     --progress) _uio_words 'auto always never' ;;
     --steps | --save-every | --mix | --repeat-prompt | --document-segments | --corpus-weights | --validate-every | --window | --reservoir | --decay | --accumulate | --batch | --lr | --betas | --epsilon | --weight-decay | --warmup | --final-lr | --schedule-steps | --clip | --rank | --alpha | -l | --segment-length | --memory-length | -j | --threads | --seed) COMPREPLY=() ;;
-    *) _uio_operand '--state --steps --save-every --reset --trainable --objective --mix --repeat-prompt --loss --document-segments --corpus-weights --no-shuffle --validate --validate-every --gradients --export --export-dtype --estimator --list-estimators --window --reservoir --decay --accumulate --batch --recompute --lr --betas --epsilon --weight-decay --warmup --schedule --final-lr --schedule-steps --clip --init --rank --alpha --encoder-targets --transfer-targets --mask --positions --shared-row --lines --jsonl -m --model -a --adapter -l --segment-length --memory-length --device --dtype -j --threads --seed -o --output -f --force -q --quiet -v --verbose --progress -h --help -V --version' ;;
+    *) _uio_operand '--state --steps --save-every --reset --trainable --objective --mix --repeat-prompt --loss --document-segments --corpus-weights --no-shuffle --validate --validate-every --gradients --export --export-dtype --estimator -n --dry-run --list-estimators --window --reservoir --decay --accumulate --batch --recompute --lr --betas --epsilon --weight-decay --warmup --schedule --final-lr --schedule-steps --clip --init --rank --alpha --encoder-targets --transfer-targets --mask --positions --shared-row --lines --jsonl -m --model -a --adapter -l --segment-length --memory-length --device --dtype -j --threads --seed -o --output -f --force -q --quiet -v --verbose --progress -h --help -V --version' ;;
   esac
 }
 complete -F _uio_train_step uio-train-step

@@ -124,8 +124,9 @@ TEST_CASE("what cannot be trained on") {
   test::check_error([&] { streams.read(streams.write({{{1}}, {{2}}}, 4)); }, ErrorKind::kData, {"nothing to train on"});
   const std::string gap = streams.write(kTexts, 4, [](std::vector<Segment>& segments) { segments.erase(segments.begin() + 1); });
   test::check_error([&] { streams.read(gap); }, ErrorKind::kData, {"out of order", "'text0' goes on with segment 2, expected 1"});
+  // A part of a document is a text like any other (uio-inspect --cut makes such streams).
   const std::string middle = streams.write(kTexts, 4, [](std::vector<Segment>& segments) { segments.erase(segments.begin()); });
-  test::check_error([&] { streams.read(middle); }, ErrorKind::kData, {"out of order", "segment 1, expected 0"});
+  CHECK(streams.read(middle).token_count() == streams.read(streams.write(kTexts, 4)).token_count() - 4);
   test::check_error([&] { streams.read(streams.write(kTexts, 5)); }, ErrorKind::kMismatch, {"4", "5"});
 }
 
