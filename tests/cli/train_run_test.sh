@@ -17,8 +17,6 @@ make_corpus() {
 # Trains on the five texts; expects status 0.
 train() { uio-train-step $options "$@" $texts >lines || fail "status $?: uio-train-step $options $*"; }
 
-weights_of() { cat "$1/adapter_model.safetensors"; }
-
 check_parts() {  # more options
   train "$@" --state whole --steps 6 --export whole.adapter
   jq -se 'map(.step) == [1, 2, 3, 4, 5, 6]' lines >/dev/null || fail "steps: $(cat lines)"

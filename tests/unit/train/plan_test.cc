@@ -134,6 +134,8 @@ TEST_CASE("released: inner tokens of whole segments, a mean each, summed") {
     CHECK(plan.segments.size() == 2);
   }
   CHECK(scored(make_plan({counted(16)}, settings)).size() == 3);
+  // Side by side with a document that is longer a tail stays a tail.
+  CHECK(scored(make_plan({counted(16), counted(14)}, settings)) == std::vector<Scored>{{1, {5, 6, 7, 5, 6, 7}}, {2, {9, 10, 11, 9, 10, 11}}, {3, {13, 14, 15}}});
 }
 
 TEST_CASE("weights of tokens: a mean over what counts") {

@@ -11,7 +11,7 @@ using test::one_loss_each;
 using test::Terms;
 using test::terms_of;
 
-constexpr int kDraws = 3000;
+constexpr int kDraws = 2200;
 
 struct Sample {
   at::Tensor mean;
