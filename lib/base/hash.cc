@@ -17,6 +17,16 @@ void require(int ok) {
   if (ok != 1) throw Error(ErrorKind::kInternal, "cannot compute a SHA-256 hash", "", "libcrypto refuses");
 }
 
+struct Xxh3 {
+  Xxh3() : context(XXH3_createState()) {
+    if (context == nullptr) throw std::bad_alloc();
+  }
+  ~Xxh3() { XXH3_freeState(context); }
+  Xxh3(const Xxh3&) = delete;
+  Xxh3& operator=(const Xxh3&) = delete;
+  XXH3_state_t* context;
+};
+
 }  // namespace
 
 struct Hasher::State {
@@ -56,13 +66,8 @@ std::string sha256_hex(std::span<const std::byte> bytes) {
 
 std::uint64_t checksum(std::span<const std::byte> bytes) { return XXH3_64bits(bytes.data(), bytes.size()); }
 
-struct Checksum::State {
-  State() : context(XXH3_createState()) {
-    if (context == nullptr) throw std::bad_alloc();
-    XXH3_64bits_reset(context);
-  }
-  ~State() { XXH3_freeState(context); }
-  XXH3_state_t* context;
+struct Checksum::State : Xxh3 {
+  State() { XXH3_64bits_reset(context); }
 };
 
 Checksum::Checksum() : state_(std::make_unique<State>()) {}
@@ -72,13 +77,8 @@ void Checksum::add(std::span<const std::byte> bytes) { XXH3_64bits_update(state_
 
 std::uint64_t Checksum::value() const { return XXH3_64bits_digest(state_->context); }
 
-struct WideChecksum::State {
-  State() : context(XXH3_createState()) {
-    if (context == nullptr) throw std::bad_alloc();
-    XXH3_128bits_reset(context);
-  }
-  ~State() { XXH3_freeState(context); }
-  XXH3_state_t* context;
+struct WideChecksum::State : Xxh3 {
+  State() { XXH3_128bits_reset(context); }
 };
 
 WideChecksum::WideChecksum() : state_(std::make_unique<State>()) {}

@@ -43,4 +43,6 @@ std::string quote(std::string_view text) {
   return quoted + "'";
 }
 
+std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
+
 }  // namespace uio

@@ -10,4 +10,7 @@ namespace uio {
 // 200 bytes with `…`, so that a hostile file name or id cannot break a line or move a terminal's cursor.
 std::string quote(std::string_view text);
 
+// Up to the first line break.
+std::string first_line(const std::string& text);
+
 }  // namespace uio

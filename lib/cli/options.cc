@@ -830,7 +830,7 @@ const Option kOptions[] = {
      .affects_bytes = true,
      .help = "tokens of a segment (default: the adapter's, else 1024)",
      .manual = "The length of a segment in tokens.\nThe default is the adapter's, else 1024.\nWhere an adapter is used, "
-               "another value than its own is refused.",
+               "another value than its own is refused, except by\n.Xr uio-train-step 1 ,\nwhich goes on training it with that length.",
      .store =
          [](Settings& s, const Given& g) {
            s.choice.segment_length = s.segment.segment_length =
@@ -841,8 +841,9 @@ const Option kOptions[] = {
      .name = "memory-length",
      .value = "N",
      .affects_bytes = true,
-     .help = "memory tokens of a segment, with a fresh adapter",
-     .manual = "The number of memory tokens of a segment.\nOnly with\n.Fl a Cm fresh .",
+     .help = "memory tokens of a segment, of a fresh adapter or to train one with",
+     .manual = "The number of memory tokens of a segment.\nOnly with\n.Fl a Cm fresh ,\nand for training an adapter that was made with\n.Fl Fl shared-row ,\n"
+               "which takes any number.",
      .store =
          [](Settings& s, const Given& g) {
            s.choice.memory_length = static_cast<std::uint32_t>(parse_whole(g.option, g.text, 1, kMostTokens));

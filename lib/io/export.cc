@@ -40,27 +40,13 @@ struct Chosen {
   IndexEntry entry;
 };
 
-const char* safetensors_dtype(DType dtype) {
-  switch (dtype) {
-    case DType::kF32:
-      return "F32";
-    case DType::kBf16:
-      return "BF16";
-    case DType::kF16:
-      return "F16";
-    case DType::kF64:
-      return "F64";
-  }
-  return "";
-}
-
 std::uint64_t layer_bytes(const Memory& memory) { return key_bytes(memory) / memory.layers; }
 
 void declare_tensors(const Memory& memory, std::vector<SafetensorsWriter::Entry>& entries) {
   const std::string prefix = memory.span.document + "/" + std::to_string(memory.span.segment) + "/";
   for (std::uint32_t layer = 0; layer < memory.layers; ++layer) {
     const auto declare = [&](const char* what, std::vector<std::int64_t> shape) {
-      entries.push_back({prefix + std::to_string(layer) + "/" + what, safetensors_dtype(memory.dtype), std::move(shape),
+      entries.push_back({prefix + std::to_string(layer) + "/" + what, safetensors_name(memory.dtype), std::move(shape),
                          layer_bytes(memory)});
     };
     if (memory.form == Form::kHidden) {

@@ -36,6 +36,20 @@ const char* name_of(DType dtype) {
   return "";
 }
 
+const char* safetensors_name(DType dtype) {
+  switch (dtype) {
+    case DType::kF32:
+      return "F32";
+    case DType::kBf16:
+      return "BF16";
+    case DType::kF16:
+      return "F16";
+    case DType::kF64:
+      return "F64";
+  }
+  return "";
+}
+
 const char* name_of(Form form) { return form == Form::kKv ? "kv" : "hidden"; }
 
 const char* name_of(Precision) { return "exact"; }

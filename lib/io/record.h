@@ -42,6 +42,7 @@ enum class DType : std::uint8_t { kF32, kBf16, kF16, kF64 };
 
 std::size_t item_bytes(DType dtype);
 const char* name_of(DType dtype);          // "f32", "bf16", "f16", "f64"
+const char* safetensors_name(DType dtype);  // "F32", "BF16", "F16", "F64"
 const char* name_of(Form form);            // "kv", "hidden"
 const char* name_of(Precision precision);  // "exact"
 

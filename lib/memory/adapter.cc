@@ -124,6 +124,15 @@ bool exists(const std::string& path) {
   return std::filesystem::exists(path, ignored);
 }
 
+// Throws Error{kMismatch} where the last memory token would stand behind the model's positions.
+void check_positions(const Adapter& adapter, const Model& model) {
+  const std::int64_t last = adapter.slot_position(adapter.config.memory_length - 1) + 1, capacity = model.config().capacity();
+  if (last <= capacity) return;
+  throw Error(ErrorKind::kMismatch, "segment too long for the model", model.directory(),
+              "L " + std::to_string(adapter.config.segment_length) + " with M " + std::to_string(adapter.config.memory_length) + " needs " +
+                  std::to_string(last) + " positions, the model has " + std::to_string(capacity));
+}
+
 }  // namespace
 
 const char* name_of(SlotRule rule) { return rule == SlotRule::kStaged ? "staged" : "causal"; }
@@ -287,13 +296,18 @@ void for_each_tensor(Adapter& adapter, const std::function<void(const std::strin
   visit_pairs("transfer", adapter.transfer);
 }
 
+SegmentShape asked_segments(const ModelChoice& choice, const ModelConfig& model) {
+  SegmentShape shape{choice.segment_length, choice.memory_length};
+  if (shape.length == 0) shape.length = static_cast<std::uint32_t>(std::clamp<std::int64_t>(model.capacity() / 2, 1, 1024));
+  if (shape.slots == 0) shape.slots = std::max<std::uint32_t>(1, shape.length / 32);
+  return shape;
+}
+
 Adapter choose_adapter(const ModelChoice& choice, const Model& model) {
-  const std::int64_t capacity = model.config().capacity();
   Adapter adapter;
   if (choice.adapter == "fresh") {
-    const auto length = choice.segment_length ? choice.segment_length : static_cast<std::uint32_t>(std::min<std::int64_t>(1024, capacity / 2));
-    const auto slots = choice.memory_length ? choice.memory_length : std::max<std::uint32_t>(1, length / 32);
-    adapter = fresh_adapter(model, std::max<std::uint32_t>(1, length), slots);
+    const SegmentShape shape = asked_segments(choice, model.config());
+    adapter = fresh_adapter(model, shape.length, shape.slots);
   } else {
     const std::string directory = choice.adapter.empty() ? model.directory() + "/adapter" : choice.adapter;
     if (choice.adapter.empty() && !exists(directory))
@@ -308,11 +322,18 @@ Adapter choose_adapter(const ModelChoice& choice, const Model& model) {
     check("--segment-length", choice.segment_length, adapter.config.segment_length);
     check("--memory-length", choice.memory_length, adapter.config.memory_length);
   }
-  const std::int64_t last = adapter.slot_position(adapter.config.memory_length - 1) + 1;
-  if (last > capacity)
-    throw Error(ErrorKind::kMismatch, "segment too long for the model", model.directory(),
-                "L " + std::to_string(adapter.config.segment_length) + " with M " + std::to_string(adapter.config.memory_length) + " needs " +
-                    std::to_string(last) + " positions, the model has " + std::to_string(capacity));
+  check_positions(adapter, model);
+  return adapter;
+}
+
+Adapter with_segments(Adapter adapter, const SegmentShape& shape, const Model& model) {
+  const std::uint32_t slots = shape.slots > 0 ? shape.slots : adapter.config.memory_length;
+  if (slots != adapter.config.memory_length && adapter.memory_tokens.size(0) != 1)
+    throw Error(ErrorKind::kUsage, "--memory-length differs from the adapter's", std::to_string(slots),
+                "each of its " + std::to_string(adapter.config.memory_length) + " memory tokens has a row of its own", "an adapter made with --shared-row takes any number");
+  adapter.config.memory_length = slots;
+  if (shape.length > 0) adapter.config.segment_length = shape.length;
+  check_positions(adapter, model);
   return adapter;
 }
 

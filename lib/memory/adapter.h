@@ -64,6 +64,17 @@ Adapter initial_adapter(const Model& model, AdapterConfig config, bool shared_ro
 // Every tensor by its name in the adapter's file, in that file's order of layers.
 void for_each_tensor(Adapter& adapter, const std::function<void(const std::string& name, at::Tensor& tensor)>& visit);
 
+// L and M of an adapter that is made afresh.
+struct SegmentShape {
+  std::uint32_t length, slots;
+};
+// What `choice` asks for; by default 1024 tokens, at most half of what the model takes, and a memory token for each 32 of them.
+SegmentShape asked_segments(const ModelChoice& choice, const ModelConfig& model);
+
+// The same weights for segments of another length, and another number of memory tokens (0: as many as it has). Throws Error{kUsage}
+// for another number where each token has a row of its own, Error{kMismatch} where the model has too few positions.
+Adapter with_segments(Adapter adapter, const SegmentShape& shape, const Model& model);
+
 // What `choice` asks for: the directory it names, `adapter` inside the model's, or "fresh". Throws Error{kUsage} when there is
 // none, or when L or M are asked for that are not the adapter's.
 Adapter choose_adapter(const ModelChoice& choice, const Model& model);

@@ -94,10 +94,8 @@ at::Tensor DecoderContext::attend(std::int64_t layer, const at::Tensor& q, const
     const at::Tensor seen = cache.keys.narrow(2, first, before + 1);
     parts.push_back({queries, seen, cache.values.narrow(2, first, before + 1), Visible::kAll, {}});
   } else if (is_cut) {
-    const auto options = at::TensorOptions().dtype(at::kLong).device(queries.device());
-    const at::Tensor back = at::arange(length_, length_ + count, options).unsqueeze(1) - at::arange(first, length_ + count, options).unsqueeze(0);
     parts.push_back({queries, cache.keys.narrow(2, first, before + count), cache.values.narrow(2, first, before + count), Visible::kMask,
-                     back.ge(0).logical_and(back.lt(window))});
+                     window_mask(length_, count, first, before + count, window, queries.device())});
   } else {
     if (before > 0) parts.push_back({queries, cache.keys.narrow(2, first, before), cache.values.narrow(2, first, before), Visible::kAll, {}});
     parts.push_back({queries, keys, values, Visible::kCausal, {}});
@@ -110,6 +108,12 @@ void DecoderContext::truncate(std::int64_t position) { length_ = std::min(length
 std::int64_t DecoderContext::bytes() const {
   const ModelConfig& c = model_.config();
   return 2 * batch_ * c.layers * c.kv_heads * c.head_size * length_ * static_cast<std::int64_t>(c10::elementSize(model_.placement().computed));
+}
+
+at::Tensor window_mask(std::int64_t first, std::int64_t count, std::int64_t first_key, std::int64_t keys, std::int64_t window, at::Device device) {
+  const auto options = at::TensorOptions().dtype(at::kLong).device(device);
+  const at::Tensor back = at::arange(first, first + count, options).unsqueeze(1) - at::arange(first_key, first_key + keys, options).unsqueeze(0);
+  return back.ge(0).logical_and(back.lt(window));
 }
 
 }  // namespace uio

@@ -45,6 +45,9 @@ class DecoderContext {
   std::vector<Cache> layers_;
 };
 
+// What queries at `count` positions from `first` on see of `keys` positions from `first_key` on, in a sliding window: [count, keys] bool.
+at::Tensor window_mask(std::int64_t first, std::int64_t count, std::int64_t first_key, std::int64_t keys, std::int64_t window, at::Device device);
+
 // Throws Error{kMismatch} when `needed` positions are more than the model has; `what` names what needs them.
 void check_capacity(const Model& model, std::int64_t needed, const std::string& what);
 

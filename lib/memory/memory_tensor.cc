@@ -12,11 +12,10 @@
 namespace uio {
 namespace {
 
-std::vector<std::byte> bytes_of(const at::Tensor& tensor) {
+std::vector<std::byte> copy_of(const at::Tensor& tensor) {
   const at::Tensor here = tensor.to(at::kCPU).contiguous();
-  std::vector<std::byte> bytes(here.nbytes());
-  std::memcpy(bytes.data(), here.const_data_ptr(), bytes.size());
-  return bytes;
+  const std::span<const std::byte> bytes = bytes_of(here);
+  return {bytes.begin(), bytes.end()};
 }
 
 at::Tensor tensor_of(const std::vector<std::byte>& bytes, const std::vector<std::int64_t>& shape, DType dtype) {
@@ -67,12 +66,12 @@ Memory to_record(const Segment& segment, const MemoryMethod& method, const Model
   if (form == Form::kKv) {
     memory.kv_heads = static_cast<std::uint32_t>(c.kv_heads);
     memory.head_size = static_cast<std::uint32_t>(c.head_size);
-    memory.keys = bytes_of(keys);
-    memory.values = bytes_of(values);
+    memory.keys = copy_of(keys);
+    memory.values = copy_of(values);
   } else {
     memory.kv_heads = 1;
     memory.head_size = static_cast<std::uint32_t>(c.hidden_size);
-    memory.keys = bytes_of(hidden);
+    memory.keys = copy_of(hidden);
   }
   return memory;
 }

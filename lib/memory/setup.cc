@@ -16,19 +16,27 @@ const MemoryMethod& Ready::need_method() const {
   return *method;
 }
 
-Ready make_ready(const ModelChoice& choice, AdapterNeed need, Host& host) {
+std::unique_ptr<Tokenizer> open_tokenizer(const std::string& directory) {
   std::error_code failed;
-  if (!std::filesystem::is_directory(choice.model, failed))
-    throw Error(ErrorKind::kIo, "cannot read model", choice.model,
-                std::filesystem::exists(choice.model, failed) ? "it is not a directory" : "no such directory");
+  if (!std::filesystem::is_directory(directory, failed))
+    throw Error(ErrorKind::kIo, "cannot read model", directory, std::filesystem::exists(directory, failed) ? "it is not a directory" : "no such directory");
+  return load_tokenizer(directory);
+}
+
+void check_fit(const Tokenizer& tokenizer, const Model& model) {
+  if (tokenizer.vocabulary_size() <= model.config().vocabulary) return;
+  throw Error(ErrorKind::kMismatch, "tokenizer does not fit the model", model.directory(),
+              "it has " + std::to_string(tokenizer.vocabulary_size()) + " tokens, the model " + std::to_string(model.config().vocabulary));
+}
+
+Ready make_ready(const ModelChoice& choice, AdapterNeed need, Host& host) {
   Ready ready;
-  ready.tokenizer = load_tokenizer(choice.model);
+  ready.tokenizer = open_tokenizer(choice.model);
   const Placement placement = choose_placement(choice, host);
   ready.model = std::make_unique<Model>(choice.model, placement, choice.cache_dir, at::get_num_threads());
-  if (ready.tokenizer->vocabulary_size() > ready.model->config().vocabulary)
-    throw Error(ErrorKind::kMismatch, "tokenizer does not fit the model", choice.model,
-                "it has " + std::to_string(ready.tokenizer->vocabulary_size()) + " tokens, the model " + std::to_string(ready.model->config().vocabulary));
+  check_fit(*ready.tokenizer, *ready.model);
   const bool is_named = !choice.adapter.empty() || choice.segment_length || choice.memory_length;
+  std::error_code failed;
   const bool is_there = std::filesystem::exists(choice.model + "/adapter", failed);
   if (need == AdapterNeed::kYes || (need == AdapterNeed::kIfThere && (is_there || !choice.adapter.empty())))
     ready.method = make_method(*ready.model, choose_adapter(choice, *ready.model));

@@ -21,6 +21,11 @@ struct Ready {
 
 enum class AdapterNeed { kNo, kIfThere, kYes };
 
+// The tokenizer in a model's directory. Throws Error{kIo} where there is no such directory, and what load_tokenizer throws.
+std::unique_ptr<Tokenizer> open_tokenizer(const std::string& directory);
+// Throws Error{kMismatch} when the tokenizer has tokens that the model has not.
+void check_fit(const Tokenizer& tokenizer, const Model& model);
+
 // Throws what its parts throw, and Error{kMismatch} when tokenizer and model do not fit each other.
 Ready make_ready(const ModelChoice& choice, AdapterNeed need, Host& host);
 

@@ -35,6 +35,10 @@ at::ScalarType scalar_type_of(const std::string& name, const std::string& tensor
   throw Error(ErrorKind::kMismatch, "unsupported tensor", tensor, "dtype " + name + " is not one of F32, BF16, F16, F64");
 }
 
+std::span<const std::byte> bytes_of(const at::Tensor& tensor) {
+  return {static_cast<const std::byte*>(tensor.const_data_ptr()), static_cast<std::size_t>(tensor.nbytes())};
+}
+
 at::Tensor view_of(const TensorView& view, const std::string& name) {
   const at::ScalarType type = scalar_type_of(view.dtype, name);
   void* data = const_cast<std::byte*>(view.bytes.data());

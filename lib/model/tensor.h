@@ -3,6 +3,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <span>
 #include <string>
 
 #include "io/record.h"
@@ -16,6 +17,8 @@ DType dtype_of(at::ScalarType type);
 // "F32", "BF16", "F16", "F64" of safetensors; Error{kMismatch} naming `tensor` for others.
 at::ScalarType scalar_type_of(const std::string& safetensors_dtype, const std::string& tensor);
 
+// The numbers of a contiguous tensor on the CPU; valid while the tensor is.
+std::span<const std::byte> bytes_of(const at::Tensor& tensor);
 // A view of mapped bytes as they are: no copy, read-only, valid while the file is mapped.
 at::Tensor view_of(const TensorView& view, const std::string& name);
 // The same as `dtype` on `device`: the view itself where nothing has to change.

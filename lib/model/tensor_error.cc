@@ -4,12 +4,9 @@
 
 #include <new>
 
+#include "base/quote.h"
+
 namespace uio {
-namespace {
-
-std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
-
-}  // namespace
 
 Error error_of(std::exception_ptr failure, const std::string& device) {
   try {

@@ -35,13 +35,14 @@ Tensors Carried::zeros() const {
   return none;
 }
 
-Tensors gradients_of(const Tensors& leaves) {
-  Tensors gradients;
-  for (const at::Tensor& leaf : leaves) {
-    if (!leaf.defined()) continue;
-    gradients.push_back(leaf.grad().defined() ? leaf.grad() : at::zeros_like(leaf));
-  }
-  return gradients;
+LossOnLeaves loss_on_leaves(Recurrence& document, std::int64_t j, const Carried& carried, std::int64_t n) {
+  const Tensors leaves = carried.leaves(n);
+  const at::Tensor loss = document.loss(j, leaves);
+  backward({loss}, {at::ones_like(loss)});
+  LossOnLeaves result{loss.item<double>(), {}};
+  for (const at::Tensor& leaf : leaves)
+    if (leaf.defined()) result.cotangents.push_back(leaf.grad().defined() ? leaf.grad() : at::zeros_like(leaf));
+  return result;
 }
 
 void add(Tensors& into, const Tensors& from, double scale) {

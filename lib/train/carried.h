@@ -25,8 +25,12 @@ class Carried {
   Tensors values_;  // room for all memories
 };
 
-// Gradients of leaves after a backward pass; zeros where nothing came.
-Tensors gradients_of(const Tensors& leaves);
+// Loss j of a document on leaves of the first n memories, run backward; what has been put into the parameters' gradients stays there.
+struct LossOnLeaves {
+  double value;
+  Tensors cotangents;  // of the leaves, joined; zeros where nothing came
+};
+LossOnLeaves loss_on_leaves(Recurrence& document, std::int64_t j, const Carried& carried, std::int64_t n);
 // into += scale · from, element by element of the lists.
 void add(Tensors& into, const Tensors& from, double scale = 1);
 // Runs backward from `outputs` with the given cotangents; outputs that need no gradient are left out.

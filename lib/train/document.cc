@@ -17,11 +17,9 @@ namespace {
 using kernels::AttentionPart;
 using kernels::Visible;
 
-constexpr std::int64_t kFirstBucket = 256;
-
 std::size_t bucket_of(std::int64_t position) {
   std::size_t bucket = 0;
-  for (std::int64_t edge = kFirstBucket; position >= edge; edge *= 2) ++bucket;
+  for (std::int64_t edge = LossTally::kFirstBucket; position >= edge; edge *= 2) ++bucket;
   return bucket;
 }
 
@@ -98,9 +96,7 @@ at::Tensor ModelDocument::attend(std::int64_t layer, const at::Tensor& q, const 
   const double scale = 1.0 / std::sqrt(static_cast<double>(config.head_size));
   AttentionPart memory{queries, memory_keys, memory_values, Visible::kAll, {}}, own{queries, keys, values, Visible::kCausal, {}};
   if (window > 0 && before + count > window) {
-    const auto options = at::TensorOptions().dtype(at::kLong).device(queries.device());
-    const at::Tensor back = at::arange(before, before + count, options).unsqueeze(1) - at::arange(0, before + count, options).unsqueeze(0);
-    const at::Tensor seen = back.ge(0).logical_and(back.lt(window));
+    const at::Tensor seen = window_mask(before, count, 0, before + count, window, queries.device());
     memory.visible = own.visible = Visible::kMask;
     memory.mask = seen.narrow(1, 0, before).contiguous();
     own.mask = seen.narrow(1, before, count).contiguous();

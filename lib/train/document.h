@@ -22,7 +22,8 @@ struct LossTally {
     std::int64_t n = 0;   // tokens
   };
   Part next, repeat;
-  std::vector<Part> by_position;  // kNext's tokens; the i-th covers positions [256·2^(i-1), 256·2^i), the first [0, 256)
+  static constexpr std::int64_t kFirstBucket = 256;
+  std::vector<Part> by_position;  // kNext's tokens; with b = kFirstBucket the i-th covers positions [b·2^(i-1), b·2^i), the first [0, b)
   void add(const Pass& pass, const at::Tensor& log_probabilities);
   void add(const LossTally& other);
 };
@@ -40,6 +41,7 @@ class ModelDocument : public Recurrence {
   at::Tensor encode(std::int64_t s, std::span<const at::Tensor> earlier) override;
   Tensors transfer(std::int64_t s, const at::Tensor& memory) override;  // keys (at their positions) and values of each layer
   at::Tensor loss(std::int64_t j, const Tensors& carried) override;
+  const Plan& plan() const { return plan_; }
 
  private:
   at::Tensor attend(std::int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& memory_keys,

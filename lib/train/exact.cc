@@ -30,12 +30,9 @@ double estimate_exact(Recurrence& document, const EstimatorSettings&, Draws&) {
   auto j = static_cast<std::int64_t>(visible.size());
   for (std::int64_t n = count; n >= 0; --n) {
     for (; j > 0 && visible[static_cast<std::size_t>(j - 1)] == n; --j) {
-      const Tensors leaves = carried.leaves(n);
-      const at::Tensor loss = document.loss(j - 1, leaves);
-      total += loss.item<double>();
-      backward({loss}, {at::ones_like(loss)});
-      const Tensors gradients = gradients_of(leaves);
-      for (std::int64_t s = 0; s < n; ++s) add(cotangents[static_cast<std::size_t>(s)], carried.part(gradients, s));
+      const LossOnLeaves loss = loss_on_leaves(document, j - 1, carried, n);
+      total += loss.value;
+      for (std::int64_t s = 0; s < n; ++s) add(cotangents[static_cast<std::size_t>(s)], carried.part(loss.cotangents, s));
     }
     if (n == 0) break;
     const auto last = static_cast<std::size_t>(n - 1);  // nobody reads memory n-1 any more

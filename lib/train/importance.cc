@@ -20,12 +20,9 @@ double estimate_importance(Recurrence& document, const EstimatorSettings& settin
   std::size_t j = 0;
   for (std::int64_t n = 0; n <= count; ++n) {
     for (; j < visible.size() && visible[j] == n; ++j) {
-      const Tensors leaves = carried.leaves(n);
-      const at::Tensor loss = document.loss(static_cast<std::int64_t>(j), leaves);
-      total += loss.item<double>();
-      backward({loss}, {at::ones_like(loss)});
-      const Tensors gradients = gradients_of(leaves);
-      for (std::int64_t s = 0; s < n; ++s) add(cotangents[static_cast<std::size_t>(s)], carried.part(gradients, s));
+      const LossOnLeaves loss = loss_on_leaves(document, static_cast<std::int64_t>(j), carried, n);
+      total += loss.value;
+      for (std::int64_t s = 0; s < n; ++s) add(cotangents[static_cast<std::size_t>(s)], carried.part(loss.cotangents, s));
     }
     if (n == count) break;
     const at::NoGradGuard no_gradients;

@@ -3,22 +3,23 @@
 #include <sys/resource.h>
 
 namespace uio {
+namespace {
+
+constexpr std::size_t kPositions = 56;  // buckets; with 55 doublings they hold all positions that a number can count
+
+}  // namespace
 
 Json mean_of(const LossTally::Part& part) { return part.n > 0 ? Json(part.sum / static_cast<double>(part.n)) : Json(); }
 
 Json buckets_of(const LossTally& tally) {
   Json buckets = Json::array();
-  std::int64_t from = 0, to = 256;
+  std::int64_t from = 0, to = LossTally::kFirstBucket;
   for (const LossTally::Part& part : tally.by_position) {
     if (part.n > 0) buckets.push_back({{"from", from}, {"to", to}, {"n", part.n}, {"loss", mean_of(part)}});
     from = to;
     to *= 2;
   }
   return buckets;
-}
-
-namespace {
-constexpr std::size_t kPositions = 56;  // 256 · 2^55 positions are all that a number can count
 }
 
 std::vector<double> numbers_of(const LossTally& tally) {

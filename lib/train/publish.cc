@@ -21,24 +21,15 @@ struct Named {
   at::Tensor tensor;
 };
 
-std::string safetensors_name(at::ScalarType dtype) {
-  switch (dtype) {
-    case at::kDouble: return "F64";
-    case at::kBFloat16: return "BF16";
-    case at::kHalf: return "F16";
-    default: return "F32";
-  }
-}
-
 void write_tensors(const std::string& path, const std::vector<Named>& tensors, const std::map<std::string, std::string>& metadata) {
   std::vector<SafetensorsWriter::Entry> entries;
   for (const Named& one : tensors)
-    entries.push_back({one.name, safetensors_name(one.tensor.scalar_type()), one.tensor.sizes().vec(), static_cast<std::uint64_t>(one.tensor.nbytes())});
+    entries.push_back({one.name, safetensors_name(dtype_of(one.tensor.scalar_type())), one.tensor.sizes().vec(), static_cast<std::uint64_t>(one.tensor.nbytes())});
   const auto sink = open_sink(path);
   SafetensorsWriter writer(*sink, std::move(entries), metadata);
   for (const Named& one : tensors) {
     const at::Tensor data = one.tensor.to(at::kCPU).contiguous();
-    writer.write({static_cast<const std::byte*>(data.const_data_ptr()), static_cast<std::size_t>(data.nbytes())});
+    writer.write(bytes_of(data));
   }
   writer.finish();
   sink->commit();

@@ -50,13 +50,10 @@ double estimate(Recurrence& document, Policy& policy, Draws& draws) {
   std::int64_t j = 0;
   for (std::int64_t n = 0; n <= count; ++n) {
     for (; j < losses && visible[static_cast<std::size_t>(j)] == n; ++j) {
-      const Tensors leaves = carried.leaves(n);
-      const at::Tensor loss = document.loss(j, leaves);
-      total += loss.item<double>();
-      backward({loss}, {at::ones_like(loss)});
-      const Tensors gradients = gradients_of(leaves);
-      for (std::int64_t s = 0; s < n; ++s) add(whole[static_cast<std::size_t>(s)], carried.part(gradients, s));
-      for (auto& [s, one] : kept) add(one.cotangent, carried.part(gradients, s), policy.weight(s, n, losses - 1 - j));
+      const LossOnLeaves loss = loss_on_leaves(document, j, carried, n);
+      total += loss.value;
+      for (std::int64_t s = 0; s < n; ++s) add(whole[static_cast<std::size_t>(s)], carried.part(loss.cotangents, s));
+      for (auto& [s, one] : kept) add(one.cotangent, carried.part(loss.cotangents, s), policy.weight(s, n, losses - 1 - j));
     }
     if (n == count) break;
     const Policy::Admission admission = policy.admit(n, draws);

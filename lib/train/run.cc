@@ -10,15 +10,17 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/version.h"
+#include "model/tensor.h"
+#include "train/agreement.h"
+#include "train/batches.h"
 #include "train/metrics.h"
 #include "train/publish.h"
 
 namespace uio {
 namespace {
 
-constexpr std::int64_t kTokensAtOnce = 4096;           // of documents side by side: rows of a product from which on it runs at full speed
-constexpr double kActivations = 2e9;                   // bytes of activations beyond which they are computed again
-constexpr std::uint64_t kPaperDocuments = 10'000;      // arXiv 2406.18173, released configuration
+constexpr double kActivations = 2e9;               // bytes of activations beyond which they are computed again
+constexpr std::uint64_t kPaperDocuments = 10'000;  // arXiv 2406.18173, released configuration
 
 std::unique_ptr<TrainStateFile> open_state(const std::string& path) {
   std::error_code failed;
@@ -108,21 +110,16 @@ Run::Run(const TrainJob& job, JobIo& io, Processes& processes)
   order_.emplace(sizes_of(corpora_), job.corpus_weights, job.choice.seed, job.shuffle);
   progress_.counts.assign(corpora_.size(), 0);
 
-  std::vector<std::string> anew;
-  if (state_) {
-    progress_ = progress_of(*state_);
-    // A schedule that goes on keeps its beginning; the comparison needs to know it.
-    schedule_length_ = state_->description().at("settings").at("schedule").at("length").get<std::uint64_t>();
-  }
+  if (state_) progress_ = progress_of(*state_);
   last_step_ = job.steps > 0 ? job.steps : progress_.step + 1;
   const std::uint64_t documents = std::max<std::uint64_t>(1, job.accumulate);
   const auto length_from = [&](std::uint64_t begin) {
     if (job.optimisation.schedule_steps > 0) return job.optimisation.schedule_steps;
     return job.steps > 0 ? std::max<std::uint64_t>(1, job.steps - std::min(job.steps, begin)) : (kPaperDocuments + documents - 1) / documents;
   };
-  schedule_length_ = length_from(progress_.schedule_begin);
+  schedule_length_ = length_from(progress_.schedule_begin);  // a schedule that goes on keeps its beginning
   if (state_) {
-    anew = parts_to_reset(state_->description().at("settings"), settings(), job.reset, job.state);
+    const std::vector<std::string> anew = parts_to_reset(state_->description().at("settings"), settings(), job.reset, job.state);
     load_weights(*state_, *shop_.parameters, optimiser_, job.state);
     for (const std::string& part : anew) {
       io.host->note("begun anew: " + part);
@@ -140,36 +137,6 @@ Run::Run(const TrainJob& job, JobIo& io, Processes& processes)
   saved_step_ = progress_.step;
 }
 
-RunSettings Run::settings() const {
-  const Optimisation& o = job_.optimisation;
-  Json model = {{"trainable", job_.trainable},
-                {"tokenizer", shop_.tokenizer->fingerprint()},
-                {"dtype", c10::toString(shop_.model->placement().computed)},
-                {"base", shop_.trainable == Trainable::kAdapter ? shop_.model->fingerprint() : canonical(shop_.model->config())}};
-  if (shop_.adapter) {
-    model["adapter"] = shop_.asked_adapter;
-    model["adapter_origin"] = shop_.adapter_origin;
-    bool is_shared = false;
-    for (const Parameter& one : shop_.parameters->all()) is_shared = is_shared || (one.name == "memory_tokens" && one.value.size(0) == 1);
-    model["shared_row"] = is_shared;
-  }
-  Json objective = {{"loss", job_.loss}, {"lm", objectives_.lm}, {"autoencode", objectives_.autoencode}, {"distill", objectives_.distill}, {"estimator", job_.estimator}};
-  if (objectives_.autoencode > 0) objective["repeat_prompt"] = job_.repeat_prompt;
-  if (estimator_.sizes.find("window") != std::string_view::npos) objective["window"] = job_.window;
-  if (estimator_.sizes.find("reservoir") != std::string_view::npos) objective["reservoir"] = job_.reservoir;
-  if (estimator_.sizes.find("decay") != std::string_view::npos) objective["decay"] = job_.decay;
-  Json fingerprints = Json::array();
-  for (const Corpus& corpus : corpora_) fingerprints.push_back(corpus.fingerprint());
-  return {{"model", model},
-          {"objective", objective},
-          {"optimiser", {{"betas", {o.beta1, o.beta2}}, {"epsilon", o.epsilon}, {"weight_decay", o.weight_decay}, {"clip", o.clip}}},
-          {"schedule", {{"lr", o.rate}, {"schedule", o.schedule}, {"warmup", o.warmup}, {"final_lr", o.final_rate}, {"length", schedule_length_}}},
-          {"data",
-           {{"corpora", fingerprints}, {"corpus_weights", job_.corpus_weights}, {"accumulate", job_.accumulate}, {"batch", job_.batch}, {"shuffle", job_.shuffle},
-            {"document_segments", job_.document_segments}}},
-          {"random", {{"seed", job_.choice.seed}}}};
-}
-
 PlanSettings Run::plan_settings(std::size_t documents) const {
   PlanSettings plan;
   plan.objectives = objectives_;
@@ -183,48 +150,14 @@ PlanSettings Run::plan_settings(std::size_t documents) const {
   return plan;
 }
 
-std::int64_t Run::documents_at_once(std::int64_t tokens) const {
-  if (job_.batch > 0) return job_.batch;
-  if (estimator_.is_sampled) return 1;  // each document draws for itself
-  return std::max<std::int64_t>(1, kTokensAtOnce / std::max<std::int64_t>(1, tokens));
-}
+RunSettings Run::settings() const { return settings_of(job_, shop_, objectives_, estimator_, corpora_, schedule_length_); }
 
-// Documents of equal shape side by side, longest first, so that little is filled up.
-std::vector<Run::Batch> Run::batches(const std::vector<DataOrder::Pick>& picks) const {
-  struct Item {
-    Document document;
-    std::pair<std::int64_t, std::int64_t> shape;
-    std::uint64_t number;
-  };
-  const PlanSettings settings = plan_settings(1);
-  std::vector<Item> items;
-  for (const DataOrder::Pick& pick : picks) {
-    const Corpus& corpus = corpora_[pick.corpus];
-    Document document = document_of(corpus, corpus.pieces()[pick.piece]);
-    const auto shape = shape_of(document, settings);
-    items.push_back({std::move(document), shape, pick.number});
-  }
-  std::stable_sort(items.begin(), items.end(), [](const Item& a, const Item& b) {
-    return a.shape != b.shape ? a.shape > b.shape : a.document.ids.size() > b.document.ids.size();
-  });
-  std::vector<Batch> batches;
-  for (std::size_t i = 0; i < items.size(); ++i) {
-    const std::int64_t width = shop_.method ? shop_.method->segment_length() : static_cast<std::int64_t>(items[i].document.ids.size());
-    const bool is_new = batches.empty() || items[i - 1].shape != items[i].shape;
-    const std::int64_t longest = batches.empty() || shop_.method ? width : static_cast<std::int64_t>(batches.back().documents.front().ids.size());
-    if (is_new || static_cast<std::int64_t>(batches.back().documents.size()) >= documents_at_once(longest)) batches.push_back({{}, items[i].number});
-    batches.back().documents.push_back(std::move(items[i].document));
-  }
-  return batches;
-}
-
-ModelDocument Run::open(const Batch& batch, std::size_t documents, LossTally& tally, Plan* plan_made) const {
+ModelDocument Run::open(const Batch& batch, std::size_t documents, LossTally& tally) const {
   Plan plan = make_plan(batch.documents, plan_settings(documents));
   Trainee trainee = trainee_;
   std::int64_t widest = 0;
   for (const Pass& pass : plan.passes) widest = std::max(widest, pass.ids.numel());
   trainee.recompute = job_.recompute == "always" || (job_.recompute == "auto" && activations_of(*shop_.model, widest) > kActivations);
-  *plan_made = plan;
   return ModelDocument(trainee, std::move(plan), tally);
 }
 
@@ -235,13 +168,14 @@ Run::Gradient Run::gradient(const std::vector<DataOrder::Pick>& picks) {
   const std::size_t count = shop_.parameters->all().size();
   const bool measures = measures_spread();
   std::vector<at::Tensor> before(count);
-  for (const Batch& batch : batches(picks)) {
-    Plan plan;
-    ModelDocument document = open(batch, job_.accumulate, result.tally, &plan);
+  // Documents of sampled estimators draw for themselves, one at a time.
+  const std::int64_t side_by_side = job_.batch > 0 ? job_.batch : estimator_.is_sampled ? 1 : 0;
+  for (const Batch& batch : batches_of(picks, corpora_, plan_settings(1), side_by_side)) {
+    ModelDocument document = open(batch, job_.accumulate, result.tally);
     SeededDraws draws(job_.choice.seed, batch.number);
     result.loss += estimator_.estimate(document, sizes, draws);
-    result.tokens += plan.tokens;
-    result.scored += plan.scored;
+    result.tokens += document.plan().tokens;
+    result.scored += document.plan().scored;
     for (std::size_t i = 0; measures && i < count; ++i) {
       const at::Tensor now = shop_.parameters->gradient(i);
       const double norm = (before[i].defined() ? now - before[i] : now).norm().item<double>();
@@ -274,6 +208,11 @@ void Run::add_up(Gradient& made) {
   made.squares = rest[3];
 }
 
+Error Run::diverged(std::uint64_t step, const std::string& what) const {
+  return Error(ErrorKind::kNo, "training diverged", "step " + std::to_string(step), what + " is not finite",
+               job_.state.empty() ? "" : "the state of step " + std::to_string(saved_step_) + " is kept in '" + job_.state + "'");
+}
+
 void Run::check_finite(const std::vector<at::Tensor>& gradients, double loss, double norm) const {
   if (std::isfinite(loss) && std::isfinite(norm)) return;
   std::string where = "the loss";
@@ -282,8 +221,7 @@ void Run::check_finite(const std::vector<at::Tensor>& gradients, double loss, do
     where = "the gradient of '" + shop_.parameters->all()[i].name + "'";
     break;
   }
-  throw Error(ErrorKind::kNo, "training diverged", "step " + std::to_string(progress_.step + 1), where + " is not finite",
-              job_.state.empty() ? "" : "the state of step " + std::to_string(saved_step_) + " is kept in '" + job_.state + "'");
+  throw diverged(progress_.step + 1, where);
 }
 
 void Run::step() {
@@ -345,8 +283,7 @@ void Run::save(bool is_last) {
   if (!is_last && (progress_.step % std::max<std::uint64_t>(1, job_.save_every)) != 0) return;
   for (const Parameter& one : shop_.parameters->all())
     if (!one.value.detach().isfinite().all().item<bool>())
-      throw Error(ErrorKind::kNo, "training diverged", "step " + std::to_string(progress_.step), "'" + one.name + "' is not finite",
-                  "the state of step " + std::to_string(saved_step_) + " is kept in '" + job_.state + "'");
+      throw diverged(progress_.step, "'" + one.name + "'");
   save_state(job_.state, progress_, settings(), *shop_.parameters, optimiser_);
   saved_step_ = progress_.step;
 }
@@ -360,9 +297,8 @@ void Run::validate() {
       if (!is_mine(i)) continue;
       Batch batch;
       batch.documents.push_back(document_of(*validation_, validation_->pieces()[i]));
-      Plan plan;
       const at::NoGradGuard no_gradients;
-      ModelDocument document = open(batch, documents, made.tally, &plan);
+      ModelDocument document = open(batch, documents, made.tally);
       made.loss += forward_only(document);
     }
   });
@@ -379,44 +315,34 @@ void Run::print(const Json& line) {
   io_.output->drain();
 }
 
-// Processes that read other files, or the same ones at another moment, would train something that nobody asked for.
-void Run::check_agreement() {
+// All that must be the same in every process of the run.
+Json Run::identity() const {
+  WideChecksum weights;
+  for (const Parameter& one : shop_.parameters->all()) weights.add_field(bytes_of(one.value.detach().to(at::kCPU).contiguous()));
+  Json all = {{"version", kVersion}, {"step", progress_.step}, {"last step", last_step_}, {"place in the data", progress_.counts},
+              {"device", c10::DeviceTypeName(shop_.model->placement().device.type())}};
+  const RunSettings asked = settings();  // named: what items() walks through must outlive the loop
+  for (const auto& [part, options] : asked.items())
+    for (const auto& [name, value] : options.items()) all[name] = value;
+  all["batch"] = job_.batch;
+  all["validation"] = validation_ ? Json(validation_->fingerprint()) : Json();
+  all["validate_every"] = job_.validate_every;
+  all["weights"] = weights.hex();
+  return all;
+}
+
+// Runs of one process agree with themselves; of several, the weights are summed up to be compared.
+void Run::check_processes() {
   if (processes_.count() == 1) return;
   Json mine;
-  processes_.together([&] {
-    WideChecksum weights;
-    for (const Parameter& one : shop_.parameters->all()) {
-      const at::Tensor data = one.value.detach().to(at::kCPU).contiguous();
-      weights.add_field({static_cast<const std::byte*>(data.const_data_ptr()), static_cast<std::size_t>(data.nbytes())});
-    }
-    mine = {{"version", kVersion}, {"step", progress_.step}, {"last step", last_step_}, {"place in the data", progress_.counts},
-            {"device", c10::DeviceTypeName(shop_.model->placement().device.type())}};
-    const RunSettings asked = settings();  // named: what items() walks through must outlive the loop
-    for (const auto& [part, options] : asked.items())
-      for (const auto& [name, value] : options.items()) mine[name] = value;
-    mine["batch"] = job_.batch;
-    mine["validation"] = validation_ ? Json(validation_->fingerprint()) : Json();
-    mine["validate_every"] = job_.validate_every;
-    mine["weights"] = weights.hex();
-  });
-  const std::vector<std::string> all = processes_.gather(mine.dump());
-  processes_.together([&] {
-    const Json first = Json::parse(all.front());
-    for (std::size_t r = 1; r < all.size(); ++r) {
-      const Json other = Json::parse(all[r]);
-      for (const auto& [name, value] : first.items())
-        if (!other.contains(name) || other.at(name) != value)
-          throw Error(ErrorKind::kMismatch, "the processes of the run differ", "process " + std::to_string(r),
-                      name + " is " + (other.contains(name) ? other.at(name).dump() : "absent") + ", of process 0 " + value.dump(),
-                      "give all the same arguments, and files that do not change");
-    }
-  });
+  processes_.together([&] { mine = identity(); });
+  check_agreement(processes_, mine);
   if (processes_.rank() == 0 && job_.accumulate < static_cast<std::uint32_t>(processes_.count()))
     io_.host->warn(std::to_string(processes_.count()) + " processes share " + std::to_string(job_.accumulate) + " documents a step: some have nothing to do");
 }
 
 void Run::go() {
-  check_agreement();
+  check_processes();
   while (progress_.step < last_step_) {
     step();
     const bool is_last = progress_.step == last_step_;

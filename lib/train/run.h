@@ -1,11 +1,11 @@
 // A training run: draws documents, adds up their gradients, changes the weights, saves, reports.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <optional>
 
-#include "train/corpus.h"
+#include "base/error.h"
+#include "train/batches.h"
 #include "train/document.h"
 #include "train/estimators.h"
 #include "train/optimiser.h"
@@ -28,24 +28,17 @@ class Run {
     std::int64_t tokens = 0, scored = 0;
     double squares = 0;           // of the norms of the documents' gradients, where their spread is measured
   };
-  // Documents that are computed side by side, and the number of the first in the run.
-  struct Batch {
-    std::vector<Document> documents;
-    std::uint64_t number = 0;
-  };
-  using Clock = std::function<double()>;
-
   RunSettings settings() const;
   PlanSettings plan_settings(std::size_t documents) const;
-  std::vector<Batch> batches(const std::vector<DataOrder::Pick>& picks) const;
-  std::int64_t documents_at_once(std::int64_t tokens) const;
-  ModelDocument open(const Batch& batch, std::size_t documents, LossTally& tally, Plan* plan_made) const;
-  void check_agreement();
+  ModelDocument open(const Batch& batch, std::size_t documents, LossTally& tally) const;
+  Json identity() const;
+  void check_processes();
   bool is_mine(std::uint64_t document) const;
   bool measures_spread() const;
   void step();
   Gradient gradient(const std::vector<DataOrder::Pick>& picks);
   void add_up(Gradient& made);
+  Error diverged(std::uint64_t step, const std::string& what) const;
   void check_finite(const std::vector<at::Tensor>& gradients, double loss, double norm) const;
   void save(bool is_last);
   void apply(const Gradient& made, const std::vector<at::Tensor>& gradients, double begin, double computed, double summed);

@@ -3,8 +3,6 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
-#include <algorithm>
-
 #include "base/error.h"
 #include "model/checkpoint.h"
 #include "model/tensor.h"
@@ -14,33 +12,7 @@ namespace {
 
 constexpr char kWeight[] = "weight.", kFirst[] = "first_moment.", kSecond[] = "second_moment.";
 
-std::string dtype_name(const at::Tensor& tensor) { return tensor.scalar_type() == at::kDouble ? "F64" : "F32"; }
-
-// Settings that no option names: fingerprints of files, and of what options make of them.
-bool follows_from_files(const std::string& name) { return name == "corpora" || name == "base" || name == "tokenizer" || name == "adapter_origin"; }
-
 }  // namespace
-
-std::vector<std::string> parts_to_reset(const RunSettings& kept, const RunSettings& asked, const std::vector<std::string>& reset, const std::string& state) {
-  std::vector<std::string> parts;
-  for (const auto& [part, options] : asked.items()) {
-    const Json before = kept.value(part, Json::object());
-    if (before == options) continue;
-    if (part != "model" && std::find(reset.begin(), reset.end(), part) != reset.end()) {
-      parts.push_back(part);
-      continue;
-    }
-    std::string difference;
-    for (const bool of_files : {false, true})  // an option that was changed also changes what follows from it
-      for (const auto& [name, value] : options.items())
-        if (difference.empty() && follows_from_files(name) == of_files && (!before.contains(name) || before.at(name) != value))
-          difference = "it was made with " + name + " " + (before.contains(name) ? before.at(name).dump() : "absent") + ", now it is " + value.dump();
-    if (difference.empty()) difference = "its settings differ";
-    throw Error(ErrorKind::kMismatch, "state of another run", state, difference,
-                part == "model" ? "begin a new state" : "--reset " + part + " begins that part anew");
-  }
-  return parts;
-}
 
 void save_state(const std::string& path, const Progress& progress, const RunSettings& settings, const Parameters& parameters, AdamW& optimiser) {
   const Json description = {{"step", progress.step},           {"schedule_begin", progress.schedule_begin}, {"documents", progress.documents},
@@ -51,7 +23,7 @@ void save_state(const std::string& path, const Progress& progress, const RunSett
   const auto keep = [&](const std::string& name, const at::Tensor& tensor) {
     alive.push_back(tensor.detach().to(at::kCPU).contiguous());
     const at::Tensor& data = alive.back();
-    tensors.push_back({name, dtype_name(data), data.sizes().vec(), {static_cast<const std::byte*>(data.const_data_ptr()), static_cast<std::size_t>(data.nbytes())}});
+    tensors.push_back({name, safetensors_name(dtype_of(data.scalar_type())), data.sizes().vec(), bytes_of(data)});
   };
   for (std::size_t i = 0; i < parameters.all().size(); ++i) {
     const Parameter& one = parameters.all()[i];

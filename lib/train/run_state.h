@@ -5,10 +5,10 @@
 #include <string>
 #include <vector>
 
-#include "io/json.h"
 #include "io/train_state.h"
 #include "train/optimiser.h"
 #include "train/parameters.h"
+#include "train/settings.h"
 
 namespace uio {
 
@@ -18,14 +18,6 @@ struct Progress {
   std::uint64_t documents = 0, tokens = 0;
   std::vector<std::uint64_t> counts;  // pieces drawn from each corpus
 };
-
-// What decides the result, by part; `model` cannot be reset, the others are named by --reset.
-// {"model":{…},"objective":{…},"optimiser":{…},"schedule":{…},"data":{…},"random":{…}}
-using RunSettings = Json;
-
-// Whether each part that differs from the state's may be begun anew, and which are. Throws Error{kMismatch} naming the first
-// option that differs, with both values, when its part is not among `reset`.
-std::vector<std::string> parts_to_reset(const RunSettings& kept, const RunSettings& asked, const std::vector<std::string>& reset, const std::string& state);
 
 // Writes the state atomically to `path`.
 void save_state(const std::string& path, const Progress& progress, const RunSettings& settings, const Parameters& parameters, AdamW& optimiser);

@@ -3,11 +3,8 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
-#include <algorithm>
-#include <filesystem>
-
 #include "base/error.h"
-#include "kernels/policy.h"
+#include "memory/setup.h"
 #include "model/placement.h"
 
 namespace uio {
@@ -15,8 +12,7 @@ namespace {
 
 // Weights that are trained are kept in f32; products run in bf16 where the machine has them.
 Placement training_placement(ModelChoice choice, Host& host) {
-  const bool is_auto = choice.dtype == "auto";
-  if (is_auto) choice.dtype = "bf16";
+  if (choice.dtype == "auto") choice.dtype = "bf16";
   Placement placement = choose_placement(choice, host);
   if (placement.stored == at::kHalf) throw Error(ErrorKind::kUsage, "cannot train in f16", "--dtype", "expected auto, f32, bf16 or f64");
   if (placement.computed != placement.stored) placement.stored = placement.computed;  // a frozen weight would be widened at every use
@@ -33,28 +29,41 @@ Json targets_of(const std::string& list) {
   return names;
 }
 
+// The adapter that a run begins with, for the segments that are asked for.
+Adapter first_adapter(const TrainJob& job, const Model& model) {
+  ModelChoice choice = job.choice;
+  choice.segment_length = choice.memory_length = 0;
+  return with_segments(choose_adapter(choice, model), {job.choice.segment_length, job.choice.memory_length}, model);
+}
+
 Adapter open_adapter(const TrainJob& job, const TrainStateFile* state, const Model& model, std::string& origin) {
-  if (state) {
-    const Json& kept = state->description().at("settings").at("model");
-    origin = kept.at("adapter_origin").get<std::string>();
-    return initial_adapter(model, parse_adapter_config(kept.at("adapter"), job.state), kept.at("shared_row").get<bool>(), 0);
-  }
   if (job.init_adapter) {
     origin = "fresh";
-    return initial_adapter(model, asked_shape(job, model.config()), job.shape.shared_row, job.choice.seed);
+  } else if (!state || !job.choice.adapter.empty()) {
+    Adapter adapter = first_adapter(job, model);
+    origin = adapter.fingerprint;
+    if (!state) return adapter;
+  } else {
+    origin = state->description().at("settings").at("model").at("adapter_origin").get<std::string>();
   }
-  Adapter adapter = choose_adapter(job.choice, model);
-  origin = adapter.fingerprint;
-  return adapter;
+  if (!state) return initial_adapter(model, asked_shape(job, model.config()), job.shape.shared_row, job.choice.seed);
+  const Json& kept = state->description().at("settings").at("model");  // its weights come from the state
+  return initial_adapter(model, parse_adapter_config(kept.at("adapter"), job.state), kept.at("shared_row").get<bool>(), 0);
+}
+
+// The configuration that the options ask for, `trained` where they leave it open.
+AdapterConfig asked_adapter(const TrainJob& job, const Model& model, AdapterConfig trained) {
+  if (job.init_adapter) return asked_shape(job, model.config());
+  if (job.choice.segment_length > 0) trained.segment_length = job.choice.segment_length;
+  if (job.choice.memory_length > 0) trained.memory_length = job.choice.memory_length;
+  return trained;
 }
 
 }  // namespace
 
 AdapterConfig asked_shape(const TrainJob& job, const ModelConfig& model) {
-  const std::int64_t capacity = model.capacity();
-  const auto length = job.choice.segment_length ? job.choice.segment_length : static_cast<std::uint32_t>(std::clamp<std::int64_t>(capacity / 2, 1, 1024));
-  const auto slots = job.choice.memory_length ? job.choice.memory_length : std::max<std::uint32_t>(1, length / 32);
-  return parse_adapter_config(Json{{"format", "uio-adapter"}, {"version", 1}, {"method", "uio"}, {"segment_length", length}, {"memory_length", slots},
+  const SegmentShape shape = asked_segments(job.choice, model);
+  return parse_adapter_config(Json{{"format", "uio-adapter"}, {"version", 1}, {"method", "uio"}, {"segment_length", shape.length}, {"memory_length", shape.slots},
                                    {"lora_rank", job.shape.rank}, {"lora_alpha", job.shape.alpha}, {"memory_mask", job.shape.mask},
                                    {"memory_positions", job.shape.positions}, {"encoder_targets", targets_of(job.shape.encoder_targets)},
                                    {"transfer_targets", targets_of(job.shape.transfer_targets)}},
@@ -62,26 +71,20 @@ AdapterConfig asked_shape(const TrainJob& job, const ModelConfig& model) {
 }
 
 Workshop open_workshop(const TrainJob& job, const TrainStateFile* state, Host& host) {
-  std::error_code failed;
-  if (!std::filesystem::is_directory(job.choice.model, failed))
-    throw Error(ErrorKind::kIo, "cannot read model", job.choice.model,
-                std::filesystem::exists(job.choice.model, failed) ? "it is not a directory" : "no such directory");
   Workshop shop;
   shop.trainable = trainable_named(job.trainable);
-  shop.tokenizer = load_tokenizer(job.choice.model);
+  shop.tokenizer = open_tokenizer(job.choice.model);
   const bool is_fresh = job.init_base && shop.trainable != Trainable::kAdapter;
   shop.model = std::make_unique<Model>(job.choice.model, training_placement(job.choice, host), job.choice.cache_dir, at::get_num_threads(),
                                        is_fresh ? Model::Weights::kFresh : Model::Weights::kCheckpoint, job.choice.seed);
-  if (shop.tokenizer->vocabulary_size() > shop.model->config().vocabulary)
-    throw Error(ErrorKind::kMismatch, "tokenizer does not fit the model", job.choice.model,
-                "it has " + std::to_string(shop.tokenizer->vocabulary_size()) + " tokens, the model " + std::to_string(shop.model->config().vocabulary));
+  check_fit(*shop.tokenizer, *shop.model);
   if (shop.trainable == Trainable::kBase) {
     shop.parameters = std::make_unique<Parameters>(shop.trainable, *shop.model, nullptr);
     return shop;
   }
   Adapter adapter = open_adapter(job, state, *shop.model, shop.adapter_origin);
   shop.adapter = adapter.config;
-  shop.asked_adapter = to_json(job.init_adapter ? asked_shape(job, shop.model->config()) : adapter.config);
+  shop.asked_adapter = to_json(asked_adapter(job, *shop.model, adapter.config));
   shop.parameters = std::make_unique<Parameters>(shop.trainable, *shop.model, &adapter);
   shop.method = make_method(*shop.model, std::move(adapter));
   return shop;

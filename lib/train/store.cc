@@ -11,13 +11,12 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/quote.h"
 
 namespace uio {
 namespace {
 
 constexpr std::chrono::minutes kTimeToJoin{5}, kTimeToAnswer{30};
-
-std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
 
 class StoreTransport : public Transport {
  public:

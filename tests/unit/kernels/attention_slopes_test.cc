@@ -10,10 +10,10 @@ namespace {
 
 using test::check_differences;
 using test::check_gradients;
+using test::leaf;
 using test::normal;
 using Inputs = std::vector<at::Tensor>;
 
-at::Tensor leaf(const at::Tensor& x) { return x.detach().requires_grad_(true); }
 
 struct Shape {
   std::int64_t batch, heads, groups, count, size;

@@ -11,11 +11,11 @@ namespace {
 
 using test::check_differences;
 using test::check_gradients;
+using test::leaf;
 using test::normal;
 using test::relative_error;
 using Inputs = std::vector<at::Tensor>;
 
-at::Tensor leaf(const at::Tensor& x) { return x.detach().requires_grad_(true); }
 
 at::Tensor ids(std::int64_t count, std::int64_t vocabulary, std::uint64_t seed) {
   return (normal({count}, seed).abs() * 1e6).to(at::kLong).remainder(vocabulary);

@@ -20,14 +20,16 @@ struct Derived {
   std::vector<at::Tensor> slopes;  // of the inputs that ask for one
 };
 
+inline at::Tensor leaf(const at::Tensor& x) { return x.detach().requires_grad_(true); }
+
 // The op's value and the gradients of Σ slope · value; `slope` has the value's shape.
 inline Derived derive(const Op& op, const std::vector<at::Tensor>& inputs, const at::Tensor& slope, at::ScalarType dtype) {
   std::vector<at::Tensor> leaves, wanted;
   for (const at::Tensor& input : inputs) {
     // Converted without a change of layout, so that views stay views.
-    at::Tensor leaf = input.is_floating_point() ? input.detach().to(dtype).requires_grad_(input.requires_grad()) : input;
-    leaves.push_back(leaf);
-    if (leaf.requires_grad()) wanted.push_back(leaf);
+    at::Tensor one = input.is_floating_point() ? input.detach().to(dtype).requires_grad_(input.requires_grad()) : input;
+    leaves.push_back(one);
+    if (one.requires_grad()) wanted.push_back(one);
   }
   const at::Tensor value = op(leaves);
   return {value.detach(), torch::autograd::grad({value}, wanted, {slope.to(value.scalar_type())})};

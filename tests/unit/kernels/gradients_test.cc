@@ -12,10 +12,10 @@ namespace {
 
 using test::check_differences;
 using test::check_gradients;
+using test::leaf;
 using test::normal;
 using Inputs = std::vector<at::Tensor>;
 
-at::Tensor leaf(const at::Tensor& x) { return x.detach().requires_grad_(true); }
 
 TEST_CASE("gradient of rms_norm") {
   const auto op = [](const Inputs& in) { return rms_norm(in[0], in[1], 1e-5, at::kFloat); };

@@ -1,0 +1,21 @@
+// Which documents are computed side by side: a small one alone would leave the products too narrow to run at full speed.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "train/plan.h"
+
+namespace uio {
+
+// Documents of one shape, and the number in the run of the first of them.
+struct Batch {
+  std::vector<Document> documents;
+  std::uint64_t number = 0;
+};
+
+// The picked pieces by shape, longest first, so that little is filled up. `asked`: how many go side by side; 0: as many as make a
+// product's rows enough.
+std::vector<Batch> batches_of(const std::vector<DataOrder::Pick>& picks, const std::vector<Corpus>& corpora, const PlanSettings& settings, std::int64_t asked);
+
+}  // namespace uio
