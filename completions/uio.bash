@@ -116,7 +116,7 @@ _uio_train_step() {
     --state) _uio_files ;;
     --reset) _uio_list 'optimiser schedule data random objective' ;;
     --trainable) _uio_words 'adapter full base' ;;
-    --objective) _uio_words 'lm autoencode distill mix' ;;
+    --objective) _uio_words 'lm autoencode distill text mix' ;;
     --loss) _uio_words 'token released' ;;
     --validate) _uio_files ;;
     --gradients) _uio_files ;;

@@ -308,15 +308,16 @@ const Option kOptions[] = {
      .category = Category::kTask,
      .name = "objective",
      .value = "NAME",
-     .choices = "lm|autoencode|distill|mix",
+     .choices = "lm|autoencode|distill|text|mix",
      .shown_default = kTraining.objective.c_str(),
      .completion = Completion::kChoices,
      .affects_bytes = true,
      .help = "what is learned",
      .manual = "What is learned.\n.Bl -tag -width autoencode -compact\n.It Cm lm\nTo predict the next token of a segment, with "
                "memories of the earlier ones.\n.It Cm autoencode\nTo repeat the text of a segment from its memories.\n.It Cm "
-               "distill\nTo predict with memories what the base model predicts with the text itself.\n.It Cm mix\nSeveral of "
-               "these, see\n.Fl \\-mix .\n.El",
+               "distill\nTo predict with memories what the base model predicts with the text itself.\n.It Cm text\nTo predict the next "
+               "token with the text itself before it, without memories: keeps a base model that is trained beside its adapter good at "
+               "reading text.\n.It Cm mix\nSeveral of these, see\n.Fl \\-mix .\n.El",
      .store = [](Settings& s, const Given& g) { s.train.objective = parse_choice(g.option, g.text, g.choices); }},
     {.programs = kTrain,
      .category = Category::kTask,
@@ -327,7 +328,7 @@ const Option kOptions[] = {
      .manual = "The objectives of\n.Fl \\-objective Cm mix\nand their weights, separated by commas, for example\n.Cm "
                "lm=1,autoencode=0.5,distill=0.5 .",
      .store = [](Settings& s,
-                 const Given& g) { s.train.mix = parse_weighted_choices(g.option, g.text, "lm|autoencode|distill"); }},
+                 const Given& g) { s.train.mix = parse_weighted_choices(g.option, g.text, "lm|autoencode|distill|text"); }},
     {.programs = kTrain,
      .category = Category::kTask,
      .name = "repeat-prompt",

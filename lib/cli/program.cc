@@ -135,7 +135,7 @@ ModelChoice Session::model() const {
     choice.adapter = "fresh";
   }
   if (choice.adapter.empty()) choice.adapter = environment("UIO_ADAPTER");
-  if (choice.memory_length > 0 && choice.adapter != "fresh")
+  if (choice.memory_length > 0 && choice.adapter != "fresh" && info_.program != kTrain)
     throw Error(ErrorKind::kUsage, "--memory-length without a fresh adapter", "", "an adapter has its own",
                 "add --adapter fresh, or leave it out");
   choice.cache_dir = cache_directory();

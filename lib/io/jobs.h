@@ -108,7 +108,7 @@ struct TrainJob {
   std::uint32_t accumulate = 4;  // documents a step
   int batch = 0;                 // documents side by side; 0: chosen
   std::string trainable = "adapter";  // adapter, full, base
-  std::string objective = "lm";       // lm, autoencode, distill, mix
+  std::string objective = "lm";       // lm, autoencode, distill, text, mix
   std::vector<std::pair<std::string, double>> mix;  // of --objective mix: objectives and their weights
   std::string repeat_prompt = "\n";   // what stands between the memories and the text that `autoencode` repeats
   std::string loss = "token";         // token, released

@@ -29,9 +29,10 @@ std::vector<Batch> batches_of(const std::vector<DataOrder::Pick>& picks, const s
   std::vector<Batch> batches;
   for (std::size_t i = 0; i < items.size(); ++i) {
     const bool is_new = batches.empty() || items[i - 1].shape != items[i].shape;
-    // A pass is as long as a segment; without memories, as the longest document of its batch.
+    // A pass is as long as a segment; one over the text itself, as the longest document of its batch.
     const Document& first = is_new ? items[i].document : batches.back().documents.front();
-    const std::int64_t width = settings.has_memories ? settings.segment_length : static_cast<std::int64_t>(first.ids.size());
+    const bool is_whole = !settings.has_memories || settings.objectives.text > 0;
+    const std::int64_t width = is_whole ? static_cast<std::int64_t>(first.ids.size()) : settings.segment_length;
     const std::int64_t most = asked > 0 ? asked : std::max<std::int64_t>(1, kTokensAtOnce / std::max<std::int64_t>(1, width));
     if (is_new || static_cast<std::int64_t>(batches.back().documents.size()) >= most) batches.push_back({{}, items[i].number});
     batches.back().documents.push_back(std::move(items[i].document));

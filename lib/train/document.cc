@@ -38,7 +38,7 @@ void LossTally::add(const Pass& pass, const at::Tensor& log_probabilities) {
   const at::Tensor scores = log_probabilities.to(at::kCPU, at::kDouble).contiguous();
   const double* score = scores.const_data_ptr<double>();
   for (std::size_t i = 0; i < pass.positions.size(); ++i) {
-    Part& whole = pass.kind == PassKind::kNext ? next : repeat;
+    Part& whole = pass.kind == PassKind::kNext ? next : pass.kind == PassKind::kRepeat ? repeat : text;
     whole.sum -= score[i];
     ++whole.n;
     if (pass.kind != PassKind::kNext) continue;
@@ -56,6 +56,7 @@ void LossTally::add(const LossTally& other) {
   };
   join(next, other.next);
   join(repeat, other.repeat);
+  join(text, other.text);
   if (by_position.size() < other.by_position.size()) by_position.resize(other.by_position.size());
   for (std::size_t i = 0; i < other.by_position.size(); ++i) join(by_position[i], other.by_position[i]);
 }

@@ -21,7 +21,7 @@ struct LossTally {
     double sum = 0;       // of −log p
     std::int64_t n = 0;   // tokens
   };
-  Part next, repeat;
+  Part next, repeat, text;
   static constexpr std::int64_t kFirstBucket = 256;
   std::vector<Part> by_position;  // kNext's tokens; with b = kFirstBucket the i-th covers positions [b·2^(i-1), b·2^i), the first [0, b)
   void add(const Pass& pass, const at::Tensor& log_probabilities);

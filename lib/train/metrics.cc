@@ -27,6 +27,7 @@ std::vector<double> numbers_of(const LossTally& tally) {
   const auto put = [&](const LossTally::Part& part) { numbers.insert(numbers.end(), {part.sum, static_cast<double>(part.n)}); };
   put(tally.next);
   put(tally.repeat);
+  put(tally.text);
   for (std::size_t i = 0; i < kPositions; ++i) put(i < tally.by_position.size() ? tally.by_position[i] : LossTally::Part{});
   return numbers;
 }
@@ -41,6 +42,7 @@ LossTally tally_of(const std::vector<double>& numbers) {
   LossTally tally;
   tally.next = take();
   tally.repeat = take();
+  tally.text = take();
   for (std::size_t i = 0; i < kPositions; ++i) tally.by_position.push_back(take());
   while (!tally.by_position.empty() && tally.by_position.back().n == 0) tally.by_position.pop_back();
   return tally;

@@ -92,6 +92,15 @@ Pass repeat_pass(const Documents& documents, std::int64_t t, std::int64_t whole,
   return pass;
 }
 
+// Tokens [begin, end) of each document without any memory.
+Pass text_pass(const Documents& documents, std::int64_t begin, std::int64_t end, PlanSettings settings) {
+  settings.is_released = false;
+  Pass pass = next_pass(documents, 0, begin, end, 1, settings);
+  pass.kind = PassKind::kText;
+  pass.weights = pass.weights * settings.objectives.text;
+  return pass;
+}
+
 }  // namespace
 
 Objectives objectives_of(const std::string& objective, const std::vector<std::pair<std::string, double>>& mix) {
@@ -101,7 +110,8 @@ Objectives objectives_of(const std::string& objective, const std::vector<std::pa
     if (name == "lm") chosen.lm = weight;
     else if (name == "autoencode") chosen.autoencode = weight;
     else if (name == "distill") chosen.distill = weight;
-    else throw Error(ErrorKind::kUsage, "no such objective", name, "expected lm, autoencode, distill or mix");
+    else if (name == "text") chosen.text = weight;
+    else throw Error(ErrorKind::kUsage, "no such objective", name, "expected lm, autoencode, distill, text or mix");
   };
   if (objective != "mix") set(objective, 1);
   for (const auto& [name, weight] : mix) set(name, weight);
@@ -149,6 +159,10 @@ Plan make_plan(const std::vector<Document>& documents, const PlanSettings& setti
       }
     }
     if (t < whole && settings.objectives.autoencode > 0) plan.passes.push_back(repeat_pass(documents, t, whole, settings));
+  }
+  for (std::int64_t begin = 0; settings.objectives.text > 0 && begin < longest; begin += settings.capacity) {
+    Pass pass = text_pass(documents, begin, std::min(longest, begin + settings.capacity), settings);
+    if (pass.rows.numel() > 0) plan.passes.push_back(std::move(pass));
   }
   std::int64_t memories = 0;
   for (const Pass& pass : plan.passes) {

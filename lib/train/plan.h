@@ -14,14 +14,15 @@ namespace uio {
 
 // What a run optimises, and with which weight each.
 struct Objectives {
-  double lm = 0, autoencode = 0, distill = 0;
+  double lm = 0, autoencode = 0, distill = 0, text = 0;
 };
-// `objective`: lm, autoencode, distill, or mix with its weights. Throws Error{kUsage} for other names and weights that are not positive.
+// `objective`: lm, autoencode, distill, text, or mix with its weights. Throws Error{kUsage} for other names and weights that are not positive.
 Objectives objectives_of(const std::string& objective, const std::vector<std::pair<std::string, double>>& mix);
 
 enum class PassKind {
-  kNext,   // the text goes on: every token that this local text predicts
-  kRepeat  // the text of the last memory again
+  kNext,    // the text goes on: every token that this local text predicts
+  kRepeat,  // the text of the last memory again
+  kText     // the document as it is, no memory: every token that it predicts
 };
 
 // One pass of the decoder: B rows of local text side by side after the first `memories` memories.
@@ -43,6 +44,7 @@ struct PlanSettings {
   bool trains_base = false;              // the first segment is scored too
   bool has_memories = true;              // false: each piece is one local text
   std::int64_t segment_length = 0;       // L
+  std::int64_t capacity = std::int64_t{1} << 40;  // positions of the model: text without memories is read in parts of at most so many
   std::vector<std::int64_t> repeat_prompt;  // tokens between the memories and the text that is repeated
   double share = 1;                      // factor on every weight: 1 / documents of the step
   at::ScalarType dtype = at::kFloat;     // of weights

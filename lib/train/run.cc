@@ -97,6 +97,8 @@ Run::Run(const TrainJob& job, JobIo& io, Processes& processes)
     throw Error(ErrorKind::kUsage, "the released loss needs memories", "--loss", "--trainable is base, expected adapter or full");
   if (objectives_.distill > 0 && shop_.trainable != Trainable::kAdapter)
     throw Error(ErrorKind::kUsage, "distill needs a frozen base to learn from", "--trainable", "it is " + job.trainable + ", expected adapter");
+  if (objectives_.text > 0 && shop_.trainable != Trainable::kFull)
+    throw Error(ErrorKind::kUsage, "text is for training the base beside an adapter", "--trainable", "it is " + job.trainable + ", expected full");
   if (objectives_.autoencode > 0) {
     if (!shop_.method) throw Error(ErrorKind::kUsage, "autoencode needs memories", "--trainable", "it is base, expected adapter or full");
     for (const Token& token : shop_.tokenizer->encode(job.repeat_prompt, /*is_start=*/false)) repeat_prompt_.push_back(token.id);
@@ -144,6 +146,7 @@ PlanSettings Run::plan_settings(std::size_t documents) const {
   plan.trains_base = shop_.trainable != Trainable::kAdapter;
   plan.has_memories = shop_.method != nullptr;
   plan.segment_length = shop_.method ? shop_.method->segment_length() : 0;
+  plan.capacity = shop_.model->config().capacity();
   plan.repeat_prompt = repeat_prompt_;
   plan.share = 1.0 / static_cast<double>(documents);
   plan.dtype = shop_.model->placement().residual();
@@ -270,6 +273,7 @@ void Run::apply(const Gradient& made, const std::vector<at::Tensor>& gradients, 
                {"seconds", {{"gradient", computed - begin}, {"sum", summed - computed}, {"optimiser", optimised - summed}}},
                {"peak_bytes", peak_bytes()}};
   if (made.tally.repeat.n > 0) line["repeat_nll"] = mean_of(made.tally.repeat);
+  if (made.tally.text.n > 0) line["text_nll"] = mean_of(made.tally.text);
   if (measures_spread()) {
     const auto n = static_cast<double>(job_.accumulate);
     line["gradient_variance"] = n / (n - 1) * (made.squares - norm * norm / n);
@@ -306,6 +310,7 @@ void Run::validate() {
   const LossTally& tally = made.tally;
   Json line = {{"validation", true}, {"step", progress_.step}, {"documents", documents}, {"scored", tally.next.n}, {"loss", made.loss}, {"nll", mean_of(tally.next)}, {"buckets", buckets_of(tally)}};
   if (tally.repeat.n > 0) line["repeat_nll"] = mean_of(tally.repeat);
+  if (tally.text.n > 0) line["text_nll"] = mean_of(tally.text);
   processes_.together([&] { print(line); });
 }
 

@@ -27,6 +27,7 @@ RunSettings settings_of(const TrainJob& job, const Workshop& shop, const Objecti
     model["shared_row"] = is_shared;
   }
   Json objective = {{"loss", job.loss}, {"lm", objectives.lm}, {"autoencode", objectives.autoencode}, {"distill", objectives.distill}, {"estimator", job.estimator}};
+  if (objectives.text > 0) objective["text"] = objectives.text;
   if (objectives.autoencode > 0) objective["repeat_prompt"] = job.repeat_prompt;
   if (estimator.sizes.find("window") != std::string_view::npos) objective["window"] = job.window;
   if (estimator.sizes.find("reservoir") != std::string_view::npos) objective["reservoir"] = job.reservoir;

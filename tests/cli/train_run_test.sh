@@ -191,6 +191,26 @@ test_other_data_model_or_adapter() {
   expect_refusal 3 'empty' empty
 }
 
+# An adapter goes on with other segments: each of its memory tokens' rows stays what it is; one row serves any number.
+test_an_adapter_for_other_segments() {
+  make_corpus
+  train -l 20 --state state --steps 2 --export longer
+  jq -e '.segment_length == 20' longer/adapter_config.json >/dev/null || fail 'segment length'
+  expect_refusal 4 'adapter' -l 16 $texts
+  run uio-train-step $options --memory-length 5 $texts
+  expect_status 2
+  grep -q 'row of its own' err || fail 'message'
+  train --init adapter --shared-row --rank 2 -l 20 --memory-length 5 --export shared
+  train -a shared -l 24 --memory-length 3 --state less --steps 2 --export less.adapter
+  jq -e '.segment_length == 24 and .memory_length == 3' less.adapter/adapter_config.json >/dev/null || fail 'lengths'
+  uio-compress -a less.adapter -o blob doc5.txt || fail 'cannot be used'
+  # What the run began with is part of it: another adapter beside the state is refused, the same one is not.
+  train -a shared -l 24 --memory-length 3 --state less --steps 3
+  run uio-train-step $options -a less.adapter --state less --steps 4 $texts
+  expect_status 4
+  grep -q 'adapter_origin' err || fail 'message'
+}
+
 test_damaged_state() {
   make_corpus
   train --state state --steps 2

@@ -34,7 +34,6 @@ test_options_that_mean_nothing_without_another() {
   expect_misuse '--export-dtype without --export DIR' --export-dtype bf16 -
   expect_misuse '--validate-every without --validate FILE' --validate-every 5 -
   expect_misuse '--rank without a fresh adapter' -m . --rank 8 -
-  expect_misuse '--memory-length without a fresh adapter' -m . --memory-length 8 -
 }
 
 test_contradictions() {

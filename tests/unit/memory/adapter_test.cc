@@ -245,5 +245,20 @@ TEST_CASE("which adapter is chosen") {
   check_error([&] { choose_adapter(choice, f.model); }, ErrorKind::kIo, {"adapter_config.json"});
 }
 
+TEST_CASE("an adapter for other segments") {
+  Fixture f;
+  const Adapter rows = f.load();
+  CHECK(with_segments(rows, {20, 0}, f.model).config.segment_length == 20);
+  CHECK(with_segments(rows, {20, 0}, f.model).config.memory_length == 3);
+  CHECK(with_segments(rows, {0, 0}, f.model).config.segment_length == 12);
+  check_error([&] { with_segments(rows, {0, 4}, f.model); }, ErrorKind::kUsage, {"--memory-length", "'4'", "3 memory tokens", "row of its own"});
+  const Adapter shared = fresh_adapter(f.model, 12, 3);
+  const Adapter more = with_segments(shared, {20, 5}, f.model);
+  CHECK(more.config.segment_length == 20);
+  CHECK(more.config.memory_length == 5);
+  CHECK(more.slot_cover(4) == 20);
+  check_error([&] { with_segments(shared, {96, 0}, f.model); }, ErrorKind::kMismatch, {"L 96", "M 3", "97 positions", "96"});
+}
+
 }  // namespace
 }  // namespace uio

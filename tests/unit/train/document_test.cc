@@ -27,7 +27,8 @@ std::vector<Case> cases() {
                            {"released", plan_settings({.lm = 1})},
                            {"autoencode", plan_settings({.autoencode = 1})},
                            {"distill", plan_settings({.distill = 1})},
-                           {"mix", plan_settings({.lm = 0.5, .autoencode = 0.3, .distill = 0.2})}};
+                           {"mix", plan_settings({.lm = 0.5, .autoencode = 0.3, .distill = 0.2})},
+                           {"text", plan_settings({.lm = 0.5, .text = 0.5})}};
   all[1].settings.is_released = true;
   return all;
 }

@@ -202,6 +202,24 @@ TEST_CASE("distill and mixtures") {
   test::check_error([] { objectives_of("mix", {{"lm", 0}}); }, ErrorKind::kUsage, {"'lm'"});
 }
 
+TEST_CASE("text: the document as it is, in parts that the positions hold") {
+  PlanSettings settings = of_length(4, {.lm = 1, .text = 0.5});
+  settings.trains_base = true;
+  const Plan whole = make_plan({counted(10)}, settings);
+  CHECK(scored(whole) == std::vector<Scored>{{0, {1, 2, 3, 4}}, {0, {1, 2, 3, 4, 5, 6, 7, 8, 9}}, {1, {5, 6, 7, 8}}, {2, {9}}});
+  CHECK(whole.passes[1].kind == PassKind::kText);
+  CHECK(list(whole.passes[1].ids) == std::vector<std::int64_t>{100, 101, 102, 103, 104, 105, 106, 107, 108, 109});
+  CHECK(whole.passes[1].weights.sum().item<double>() == Approx(0.5));
+  CHECK(weight_of(whole) == Approx(1.5));
+  settings.capacity = 6;
+  CHECK(scored(make_plan({counted(10)}, settings)) ==
+        std::vector<Scored>{{0, {1, 2, 3, 4}}, {0, {1, 2, 3, 4, 5, 6}}, {0, {7, 8, 9}}, {1, {5, 6, 7, 8}}, {2, {9}}});
+  settings.objectives.lm = 0;
+  const Plan alone = make_plan({counted(10)}, settings);
+  CHECK(alone.segments.empty());
+  CHECK(scored(alone) == std::vector<Scored>{{0, {1, 2, 3, 4, 5, 6}}, {0, {7, 8, 9}}});
+}
+
 TEST_CASE("side by side, shorter documents are filled up with what nobody reads") {
   PlanSettings settings = of_length(4);
   settings.share = 0.5;
