@@ -285,9 +285,12 @@ void Run::apply(const Gradient& made, const std::vector<at::Tensor>& gradients, 
 void Run::save(bool is_last) {
   if (job_.state.empty() || processes_.rank() != 0) return;
   if (!is_last && (progress_.step % std::max<std::uint64_t>(1, job_.save_every)) != 0) return;
-  for (const Parameter& one : shop_.parameters->all())
-    if (!one.value.detach().isfinite().all().item<bool>())
-      throw diverged(progress_.step, "'" + one.name + "'");
+  // A gradient whose square is no number leaves a weight where it is, for ever: its running mean is looked at too.
+  for (std::size_t i = 0; i < shop_.parameters->all().size(); ++i) {
+    const Parameter& one = shop_.parameters->all()[i];
+    if (!one.value.detach().isfinite().all().item<bool>()) throw diverged(progress_.step, "'" + one.name + "'");
+    if (!optimiser_.second()[i].isfinite().all().item<bool>()) throw diverged(progress_.step, "the mean square of the gradient of '" + one.name + "'");
+  }
   save_state(job_.state, progress_, settings(), *shop_.parameters, optimiser_);
   saved_step_ = progress_.step;
 }
