@@ -831,7 +831,7 @@ const Option kOptions[] = {
      .affects_bytes = true,
      .help = "tokens of a segment (default: the adapter's, else 1024)",
      .manual = "The length of a segment in tokens.\nThe default is the adapter's, else 1024.\nWhere an adapter is used, "
-               "another value than its own is refused, except by\n.Xr uio-train-step 1 ,\nwhich goes on training it with that length.",
+               "another value than its own is refused, except for training, which goes on with that length.",
      .store =
          [](Settings& s, const Given& g) {
            s.choice.segment_length = s.segment.segment_length =

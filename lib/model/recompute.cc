@@ -38,7 +38,7 @@ class Recomputed : public torch::autograd::Function<Recomputed> {
       const RecomputeScope whole(false);
       out = held->step(inputs[0], inputs[1], inputs[2]);
     }
-    torch::autograd::backward({out}, {gradients[0]});
+    if (out.requires_grad()) torch::autograd::backward({out}, {gradients[0]});  // not where all that the step reaches is constant
     variable_list result;
     for (const at::Tensor& input : inputs) result.push_back(input.grad());
     result.resize(5);

@@ -198,7 +198,7 @@ TEST_CASE("distill and mixtures") {
   CHECK(objectives_of("mix", {{"lm", 0.25}, {"distill", 2}}).distill == 2);
   CHECK(objectives_of("autoencode", {}).autoencode == 1);
   CHECK(objectives_of("autoencode", {}).lm == 0);
-  test::check_error([] { objectives_of("guess", {}); }, ErrorKind::kUsage, {"'guess'", "lm, autoencode, distill or mix"});
+  test::check_error([] { objectives_of("guess", {}); }, ErrorKind::kUsage, {"'guess'", "lm, autoencode, distill, text or mix"});
   test::check_error([] { objectives_of("mix", {{"lm", 0}}); }, ErrorKind::kUsage, {"'lm'"});
 }
 
