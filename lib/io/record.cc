@@ -1,54 +1,36 @@
 #include "io/record.h"
 
 #include <algorithm>
+#include <iterator>
 
 namespace uio {
+namespace {
 
-std::size_t item_bytes(DType dtype) {
-  switch (dtype) {
-    case DType::kF32:
-      return 4;
-    case DType::kBf16:
-    case DType::kF16:
-      return 2;
-    case DType::kF64:
-      return 8;
-  }
-  return 0;
+struct DTypeRow {
+  DType dtype;
+  std::size_t bytes;
+  const char *name, *safetensors;
+};
+constexpr DTypeRow kDTypes[] = {{DType::kF32, 4, "f32", "F32"}, {DType::kBf16, 2, "bf16", "BF16"}, {DType::kF16, 2, "f16", "F16"}, {DType::kF64, 8, "f64", "F64"}};
+constexpr DTypeRow kNoDType{{}, 0, "", ""};
+
+const DTypeRow& row_of(DType dtype) {
+  const auto found = std::ranges::find(kDTypes, dtype, &DTypeRow::dtype);
+  return found == std::end(kDTypes) ? kNoDType : *found;
 }
+
+}  // namespace
 
 std::optional<std::uint32_t> Segment::scored_count() const {
   if (weights.empty()) return std::nullopt;
   return static_cast<std::uint32_t>(weights.size() - std::ranges::count(weights, std::uint8_t{0}));
 }
 
-const char* name_of(DType dtype) {
-  switch (dtype) {
-    case DType::kF32:
-      return "f32";
-    case DType::kBf16:
-      return "bf16";
-    case DType::kF16:
-      return "f16";
-    case DType::kF64:
-      return "f64";
-  }
-  return "";
-}
+std::size_t item_bytes(DType dtype) { return row_of(dtype).bytes; }
 
-const char* safetensors_name(DType dtype) {
-  switch (dtype) {
-    case DType::kF32:
-      return "F32";
-    case DType::kBf16:
-      return "BF16";
-    case DType::kF16:
-      return "F16";
-    case DType::kF64:
-      return "F64";
-  }
-  return "";
-}
+const char* name_of(DType dtype) { return row_of(dtype).name; }
+
+const char* safetensors_name(DType dtype) { return row_of(dtype).safetensors; }
 
 const char* name_of(Form form) { return form == Form::kKv ? "kv" : "hidden"; }
 

@@ -41,10 +41,10 @@ enum class Precision : std::uint8_t { kExact };
 enum class DType : std::uint8_t { kF32, kBf16, kF16, kF64 };
 
 std::size_t item_bytes(DType dtype);
-const char* name_of(DType dtype);          // "f32", "bf16", "f16", "f64"
+const char* name_of(DType dtype);           // "f32", "bf16", "f16", "f64"
 const char* safetensors_name(DType dtype);  // "F32", "BF16", "F16", "F64"
-const char* name_of(Form form);            // "kv", "hidden"
-const char* name_of(Precision precision);  // "exact"
+const char* name_of(Form form);             // "kv", "hidden"
+const char* name_of(Precision precision);   // "exact"
 
 // What remains of one segment: per layer, keys and values (or hidden states) of its M memory tokens.
 struct Memory {

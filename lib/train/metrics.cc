@@ -22,6 +22,13 @@ Json buckets_of(const LossTally& tally) {
   return buckets;
 }
 
+void add_losses(Json& line, const LossTally& tally) {
+  line["nll"] = mean_of(tally.next);
+  line["buckets"] = buckets_of(tally);
+  if (tally.repeat.n > 0) line["repeat_nll"] = mean_of(tally.repeat);
+  if (tally.text.n > 0) line["text_nll"] = mean_of(tally.text);
+}
+
 std::vector<double> numbers_of(const LossTally& tally) {
   std::vector<double> numbers;
   const auto put = [&](const LossTally::Part& part) { numbers.insert(numbers.end(), {part.sum, static_cast<double>(part.n)}); };

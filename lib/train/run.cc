@@ -268,12 +268,11 @@ void Run::apply(const Gradient& made, const std::vector<at::Tensor>& gradients, 
   const double optimised = host.seconds();
 
   Json line = {{"step", progress_.step}, {"documents", progress_.documents}, {"tokens", progress_.tokens}, {"scored", made.scored}, {"loss", made.loss},
-               {"nll", mean_of(made.tally.next)}, {"buckets", buckets_of(made.tally)}, {"gradient_norm", norm}, {"lr", rate},
+               {"gradient_norm", norm}, {"lr", rate},
                {"tokens_per_second", static_cast<double>(made.tokens) / (optimised - begin)},
                {"seconds", {{"gradient", computed - begin}, {"sum", summed - computed}, {"optimiser", optimised - summed}}},
                {"peak_bytes", peak_bytes()}};
-  if (made.tally.repeat.n > 0) line["repeat_nll"] = mean_of(made.tally.repeat);
-  if (made.tally.text.n > 0) line["text_nll"] = mean_of(made.tally.text);
+  add_losses(line, made.tally);
   if (measures_spread()) {
     const auto n = static_cast<double>(job_.accumulate);
     line["gradient_variance"] = n / (n - 1) * (made.squares - norm * norm / n);
@@ -311,9 +310,8 @@ void Run::validate() {
   });
   add_up(made);
   const LossTally& tally = made.tally;
-  Json line = {{"validation", true}, {"step", progress_.step}, {"documents", documents}, {"scored", tally.next.n}, {"loss", made.loss}, {"nll", mean_of(tally.next)}, {"buckets", buckets_of(tally)}};
-  if (tally.repeat.n > 0) line["repeat_nll"] = mean_of(tally.repeat);
-  if (tally.text.n > 0) line["text_nll"] = mean_of(tally.text);
+  Json line = {{"validation", true}, {"step", progress_.step}, {"documents", documents}, {"scored", tally.next.n}, {"loss", made.loss}};
+  add_losses(line, tally);
   processes_.together([&] { print(line); });
 }
 
@@ -332,7 +330,6 @@ Json Run::identity() const {
   const RunSettings asked = settings();  // named: what items() walks through must outlive the loop
   for (const auto& [part, options] : asked.items())
     for (const auto& [name, value] : options.items()) all[name] = value;
-  all["batch"] = job_.batch;
   all["validation"] = validation_ ? Json(validation_->fingerprint()) : Json();
   all["validate_every"] = job_.validate_every;
   all["weights"] = weights.hex();
