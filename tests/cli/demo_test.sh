@@ -33,7 +33,7 @@ test_memory_predicts_better_than_nothing() {
     fail "$(jq -c 'select(.summary) | {context, nll}' scores)"
 }
 
-# The model of this tree is right about half of the time (README.md); by chance it would be once in 90,000.
+# The model of this tree is right about four times of five (README.md); by chance it would be once in 90,000.
 test_memory_recalls_pass_keys() {
   need_demo
   make_keys 20 4000
@@ -48,5 +48,5 @@ test_memory_recalls_pass_keys() {
   asked=$(wc -l <pairs)
   right=$(awk '$1 == $2' pairs | wc -l)
   [ "$asked" -eq 20 ] || fail "$asked answers"
-  [ "$right" -ge 5 ] || fail "$right of $asked pass keys: $(head -n 5 pairs)"
+  [ "$right" -ge 10 ] || fail "$right of $asked pass keys: $(head -n 5 pairs)"
 }
