@@ -843,7 +843,7 @@ const Option kOptions[] = {
      .value = "N",
      .affects_bytes = true,
      .help = "memory tokens of a segment, of a fresh adapter or to train one with",
-     .manual = "The number of memory tokens of a segment.\nOnly with\n.Fl a Cm fresh ,\nand for training an adapter that was made with\n.Fl \\-shared-row ,\n"
+     .manual = "The number of memory tokens of a segment.\nOnly with\n.Fl a Cm fresh ,\nand for training an adapter that was made with\n.Fl Fl shared-row ,\n"
                "which takes any number.",
      .store =
          [](Settings& s, const Given& g) {
