@@ -7,8 +7,6 @@ namespace {
 
 constexpr std::size_t kPositions = 56;  // buckets; with 55 doublings they hold all positions that a number can count
 
-}  // namespace
-
 Json mean_of(const LossTally::Part& part) { return part.n > 0 ? Json(part.sum / static_cast<double>(part.n)) : Json(); }
 
 Json buckets_of(const LossTally& tally) {
@@ -21,6 +19,8 @@ Json buckets_of(const LossTally& tally) {
   }
   return buckets;
 }
+
+}  // namespace
 
 void add_losses(Json& line, const LossTally& tally) {
   line["nll"] = mean_of(tally.next);

@@ -6,11 +6,8 @@
 
 namespace uio {
 
-// {"from","to","n","loss"} for each range of positions that has tokens.
-Json buckets_of(const LossTally& tally);
-// Mean −log p per token of a part; null where there is none.
-Json mean_of(const LossTally::Part& part);
-// What a line says of a tally: nll and buckets; repeat_nll and text_nll where such passes were made.
+// What a line says of a tally: nll, and buckets, {"from","to","n","loss"} for each range of positions that has tokens; repeat_nll and
+// text_nll where such passes were made. Means are of −log p per token; null where there is none.
 void add_losses(Json& line, const LossTally& tally);
 // A tally as numbers, as many for each, so that those of several processes can be added; and back.
 std::vector<double> numbers_of(const LossTally& tally);
