@@ -26,14 +26,15 @@ test_it_is_small() {
   [ "$bytes" -le $((16 << 20)) ] || fail "$bytes bytes"
 }
 
+# By about 0.01 nats a token of the whole story, its first segment included; README.md has what it is on books.
 test_memory_predicts_better_than_nothing() {
   need_demo
   uio-score --context none,memory --overflow oldest "$UIO_ROOT/examples/story.txt" >scores || fail 'score'
-  jq -es 'map(select(.summary)) | (.[] | select(.context == "none")).nll - (.[] | select(.context == "memory")).nll > 0.01' scores >/dev/null ||
+  jq -es 'map(select(.summary)) | (.[] | select(.context == "none")).nll - (.[] | select(.context == "memory")).nll > 0.005' scores >/dev/null ||
     fail "$(jq -c 'select(.summary) | {context, nll}' scores)"
 }
 
-# The model of this tree is right about four times of five (README.md); by chance it would be once in 90,000.
+# The model of this tree is right about nine times of ten (README.md); by chance it would be once in 90,000.
 test_memory_recalls_pass_keys() {
   need_demo
   make_keys 20 4000
@@ -48,5 +49,42 @@ test_memory_recalls_pass_keys() {
   asked=$(wc -l <pairs)
   right=$(awk '$1 == $2' pairs | wc -l)
   [ "$asked" -eq 20 ] || fail "$asked answers"
-  [ "$right" -ge 10 ] || fail "$right of $asked pass keys: $(head -n 5 pairs)"
+  [ "$right" -ge 14 ] || fail "$right of $asked pass keys: $(head -n 5 pairs)"
+}
+
+# The average of two models that examples/train-demo goes on from: in the middle whichever comes first, and a model that can be used.
+test_models_average() {
+  use_model
+  make_segments text.seg
+  local seed
+  for seed in 1 2; do
+    uio-train-step --init base --trainable base --seed $seed --state $seed.state --steps 1 --export "$seed" text.seg >/dev/null || fail "model $seed"
+  done
+  local average=$UIO_ROOT/examples/average-models
+  "$average" 1 2 0.5 middle || fail 'average'
+  "$average" 2 1 0.5 middle2 || fail 'average, the other way round'
+  "$average" 1 2 0 first || fail 'all of the first'
+  "$average" 1 1 0.3 same || fail 'a model and itself'
+  expect_same middle/model.safetensors middle2/model.safetensors
+  expect_same first/model.safetensors same/model.safetensors
+  ! cmp -s middle/model.safetensors first/model.safetensors || fail 'the average is the first'
+  make_text | uio-score -m middle -a fresh -l 64 --memory-length 4 --context none >scores || fail 'score'
+  need_demo
+  cp -r "$UIO_ROOT/examples/model" half
+  run "$average" half half 0.5 mixed
+  expect_status 5 'not f32'
+  [ ! -e mixed ] || fail 'something was written'
+}
+
+# Weights for what begins a segment: the same text, weighed where the stream's segments begin.
+test_beginnings_are_weighed() {
+  use_model
+  make_text | jq -Rsc '{id: "t", text: .}' >texts.jsonl
+  "$UIO_ROOT/examples/weigh-beginnings" "$UIO_MODEL" 16 5 <texts.jsonl >weighed.jsonl || fail 'weigh-beginnings'
+  jq -j '.parts[].text' weighed.jsonl >whole
+  jq -j .text texts.jsonl | cmp - whole || fail 'another text'
+  uio-segment -l 16 --jsonl texts.jsonl | uio-inspect | jq -c 'select(.kind == "segment") | .byte_end' >plain
+  uio-segment -l 16 --jsonl weighed.jsonl | uio-inspect | jq -c 'select(.kind == "segment") | [.byte_end, .scored]' >ends
+  cmp <(jq -c '.[0]' ends) plain || fail 'other segments'
+  jq -es '.[0][1] == 0 and (.[1:-1] | all(.[1] > 0 and .[1] < 16))' ends >/dev/null || fail "$(tr '\n' ' ' <ends)"
 }
