@@ -1,67 +1,21 @@
 // The rows of the option table, and what each program says about itself.
 #include "cli/options.h"
 
-#include <cstdio>
-#include <deque>
+#include <iterator>
 #include <limits>
 #include <string>
 
 #include "cli/numbers.h"
+#include "cli/option_rows.h"
 #include "io/selection.h"
 
 namespace uio::cli {
 namespace {
 
-constexpr std::uint32_t kMostTokens = 1u << 24;  // of a segment or a memory: as much as a stream can hold (uio-stream(5))
-constexpr std::uint64_t kMostSteps = 1ull << 40;
-constexpr double kGreatestBeta = 0.99999999;
 constexpr unsigned kTextPrograms = kSegment | kScore;
-
-// Defaults are shown as the structs have them.
-const TrainJob kTraining;
-
-const char* shown(double value) {
-  static std::deque<std::string> kept;  // for as long as the table
-  char text[32];
-  std::snprintf(text, sizeof text, "%g", value);
-  return kept.emplace_back(text).c_str();
-}
-
-const std::string kBetas = std::string(shown(kTraining.optimisation.beta1)) + "," + shown(kTraining.optimisation.beta2);
-
-int whole(const Given& given, int least, int most) {
-  return static_cast<int>(
-      parse_whole(given.option, given.text, static_cast<std::uint64_t>(least), static_cast<std::uint64_t>(most)));
-}
-
-const std::string& file_name(const Given& given) {
-  if (given.text.empty())
-    throw Error(ErrorKind::kUsage, "bad value of " + given.option, "", "expected the name of a file or directory");
-  return given.text;
-}
 
 void set_level(Settings& settings, const Given& given) {
   settings.segment.level = settings.compress.level = settings.decode.level = whole(given, 1, 19);
-}
-
-void set_betas(Optimisation& optimisation, const Given& given) {
-  const auto betas = parse_reals(given.option, given.text, 0, kGreatestBeta);
-  if (betas.size() != 2)
-    throw Error(ErrorKind::kUsage, "bad value of " + given.option, given.text, "expected two numbers, like " + kBetas);
-  optimisation.beta1 = betas[0];
-  optimisation.beta2 = betas[1];
-}
-
-void set_fresh(TrainJob& job, const Given& given) {
-  job.init_adapter = job.init_base = false;
-  for (const std::string& part : parse_choices(given.option, given.text, given.choices))
-    (part == "adapter" ? job.init_adapter : job.init_base) = true;
-}
-
-// A list of projections, kept as it was written.
-const std::string& targets(const Given& given) {
-  parse_choices(given.option, given.text, given.choices);
-  return given.text;
 }
 
 When when_of(const Given& given) {
@@ -69,7 +23,7 @@ When when_of(const Given& given) {
   return text == "always" ? When::kAlways : text == "never" ? When::kNever : When::kAuto;
 }
 
-const Option kOptions[] = {
+const Option kRows[] = {
     // --- what the program is asked to do
     {.programs = kDecode,
      .category = Category::kTask,
@@ -254,430 +208,6 @@ const Option kOptions[] = {
      .manual = "The largest difference between two numbers of a memory that\n.Fl \\-verify\naccepts.\nThe default depends on "
                "the number type.",
      .store = [](Settings& s, const Given& g) { s.score.tolerance = parse_real(g.option, g.text, 0, 1e30); }},
-
-    {.programs = kTrain,
-     .category = Category::kTask,
-     .name = "state",
-     .value = "FILE",
-     .completion = Completion::kFile,
-     .help = "the file that the run lives in; made when it is missing",
-     .manual = "Go on from the state in\n.Ar FILE ,\nor begin there when the file is missing, and replace it atomically as the "
-               "run goes.\nIt holds the weights, the optimiser, the schedule, the random generators, the place in the data and "
-               "the number of steps.\nWithout it nothing is kept but what\n.Fl \\-export\nand\n.Fl \\-gradients\nwrite.",
-     .store = [](Settings& s, const Given& g) { s.train.state = file_name(g); }},
-    {.programs = kTrain,
-     .category = Category::kTask,
-     .name = "steps",
-     .value = "N",
-     .affects_bytes = true,
-     .help = "go on until the state has made N steps in all (default: one more)",
-     .manual = "Go on until the state has made\n.Ar N\nsteps in all, so that the same command resumes a run that was "
-               "stopped.\nThe default is one step more.",
-     .store = [](Settings& s, const Given& g) { s.train.steps = parse_whole(g.option, g.text, 1, kMostSteps); }},
-    {.programs = kTrain,
-     .category = Category::kTask,
-     .name = "save-every",
-     .value = "N",
-     .shown_default = shown(kTraining.save_every),
-     .help = "save the state after each N steps, and at the end",
-     .manual = "Save the state after each\n.Ar N\nsteps, and at the end.",
-     .store = [](Settings& s, const Given& g) { s.train.save_every = parse_whole(g.option, g.text, 1, kMostSteps); }},
-    {.programs = kTrain,
-     .category = Category::kTask,
-     .name = "reset",
-     .value = "LIST",
-     .choices = "optimiser|schedule|data|random|objective",
-     .completion = Completion::kChoices,
-     .affects_bytes = true,
-     .help = "begin parts of the state anew, separated by commas",
-     .manual = "Begin these parts of the state anew, names separated by commas.\nOptions that would change the result of the "
-               "run are refused unless the part that they belong to is named here.",
-     .store = [](Settings& s, const Given& g) { s.train.reset = parse_choices(g.option, g.text, g.choices); }},
-    {.programs = kTrain,
-     .category = Category::kTask,
-     .name = "trainable",
-     .value = "NAME",
-     .choices = "adapter|full|base",
-     .shown_default = kTraining.trainable.c_str(),
-     .completion = Completion::kChoices,
-     .affects_bytes = true,
-     .help = "which weights are trained",
-     .manual = "Which weights are trained: those of the\n.Cm adapter ,\nthose of the\n.Cm base\nmodel, or\n.Cm full ,\nboth.",
-     .store = [](Settings& s, const Given& g) { s.train.trainable = parse_choice(g.option, g.text, g.choices); }},
-    {.programs = kTrain,
-     .category = Category::kTask,
-     .name = "objective",
-     .value = "NAME",
-     .choices = "lm|autoencode|distill|text|mix",
-     .shown_default = kTraining.objective.c_str(),
-     .completion = Completion::kChoices,
-     .affects_bytes = true,
-     .help = "what is learned",
-     .manual = "What is learned.\n.Bl -tag -width autoencode -compact\n.It Cm lm\nTo predict the next token of a segment, with "
-               "memories of the earlier ones.\n.It Cm autoencode\nTo repeat the text of a segment from its memories.\n.It Cm "
-               "distill\nTo predict with memories what the base model predicts with the text itself.\n.It Cm text\nTo predict the next "
-               "token with the text itself before it, without memories: keeps a base model that is trained beside its adapter good at "
-               "reading text.\n.It Cm mix\nSeveral of these, see\n.Fl \\-mix .\n.El",
-     .store = [](Settings& s, const Given& g) { s.train.objective = parse_choice(g.option, g.text, g.choices); }},
-    {.programs = kTrain,
-     .category = Category::kTask,
-     .name = "mix",
-     .value = "LIST",
-     .affects_bytes = true,
-     .help = "objectives of --objective mix and their weights, like lm=1,distill=0.5",
-     .manual = "The objectives of\n.Fl \\-objective Cm mix\nand their weights, separated by commas, for example\n.Cm "
-               "lm=1,autoencode=0.5,distill=0.5 .",
-     .store = [](Settings& s,
-                 const Given& g) { s.train.mix = parse_weighted_choices(g.option, g.text, "lm|autoencode|distill|text"); }},
-    {.programs = kTrain,
-     .category = Category::kTask,
-     .name = "repeat-prompt",
-     .value = "TEXT",
-     .affects_bytes = true,
-     .help = "what stands between memories and text for autoencode (default: a newline)",
-     .manual = "What stands between the memories and the text that\n.Cm autoencode\nrepeats.\nThe default is a newline.",
-     .store = [](Settings& s, const Given& g) { s.train.repeat_prompt = g.text; }},
-    {.programs = kTrain,
-     .category = Category::kTask,
-     .name = "loss",
-     .value = "NAME",
-     .choices = "token|released",
-     .shown_default = kTraining.loss.c_str(),
-     .completion = Completion::kChoices,
-     .affects_bytes = true,
-     .help = "how the losses of tokens are put together",
-     .manual = "How the losses of tokens are put together:\n.Cm token\nis their sum over the number of scored tokens of the "
-               "document,\n.Cm released\nis what the published code computes, for comparison.",
-     .store = [](Settings& s, const Given& g) { s.train.loss = parse_choice(g.option, g.text, g.choices); }},
-    {.programs = kTrain,
-     .category = Category::kTask,
-     .name = "document-segments",
-     .value = "N",
-     .affects_bytes = true,
-     .help = "train on pieces of at most N segments (default: whole documents)",
-     .manual = "Train on pieces of at most\n.Ar N\nsegments of a document.\nThe default is whole documents.",
-     .store =
-         [](Settings& s, const Given& g) {
-           s.train.document_segments = static_cast<std::uint32_t>(parse_whole(g.option, g.text, 1, kMostTokens));
-         }},
-    {.programs = kTrain,
-     .category = Category::kTask,
-     .name = "corpus-weights",
-     .value = "LIST",
-     .affects_bytes = true,
-     .help = "how often each operand is drawn from, one number each",
-     .manual = "How often each operand is drawn from, relative to the others: one number for each, separated by commas.\nThe "
-               "default draws each document as often as any other.",
-     .store = [](Settings& s, const Given& g) { s.train.corpus_weights = parse_weights(g.option, g.text); }},
-    {.programs = kTrain,
-     .category = Category::kTask,
-     .name = "no-shuffle",
-     .affects_bytes = true,
-     .help = "take documents in their order",
-     .manual = "Take the documents in the order in which they stand.\nWithout it each epoch has an order of its own, drawn "
-               "from\n.Fl \\-seed .",
-     .store = [](Settings& s, const Given&) { s.train.shuffle = false; }},
-    {.programs = kTrain,
-     .category = Category::kTask,
-     .name = "validate",
-     .value = "FILE",
-     .completion = Completion::kFile,
-     .repeats = true,
-     .help = "measure the loss on FILE too; may be repeated",
-     .manual = "Measure the loss on the documents of\n.Ar FILE ,\nsegments or text, without training on them.\nMay be given "
-               "several times.",
-     .store = [](Settings& s, const Given& g) { s.train.validate.push_back(file_name(g)); }},
-    {.programs = kTrain,
-     .category = Category::kTask,
-     .name = "validate-every",
-     .value = "N",
-     .help = "measure it after each N steps (default: at the end only)",
-     .manual = "Measure the loss on the files of\n.Fl \\-validate\nafter each\n.Ar N\nsteps.\nThe default is at the end only.",
-     .store = [](Settings& s, const Given& g) { s.train.validate_every = parse_whole(g.option, g.text, 1, kMostSteps); }},
-    {.programs = kTrain,
-     .category = Category::kTask,
-     .name = "gradients",
-     .value = "FILE",
-     .completion = Completion::kFile,
-     .help = "write the gradient of the last step to FILE (safetensors)",
-     .manual =
-         "Write the gradient of the last step, before clipping, to\n.Ar FILE\nas safetensors, under the names of the weights.",
-     .store = [](Settings& s, const Given& g) { s.train.gradients = file_name(g); }},
-    {.programs = kTrain,
-     .category = Category::kTask,
-     .name = "export",
-     .value = "DIR",
-     .completion = Completion::kDirectory,
-     .help = "write the trained adapter or model to DIR in its public format",
-     .manual = "Write what was trained to the directory\n.Ar DIR\nat the end, in its public format: an adapter, a model, or a "
-               "model with its adapter.",
-     .store = [](Settings& s, const Given& g) { s.train.export_directory = file_name(g); }},
-    {.programs = kTrain,
-     .category = Category::kTask,
-     .name = "export-dtype",
-     .value = "NAME",
-     .choices = "f32|bf16|f16",
-     .shown_default = kTraining.export_dtype.c_str(),
-     .completion = Completion::kChoices,
-     .help = "number type of what --export writes",
-     .manual = "The number type of what\n.Fl \\-export\nwrites.",
-     .store = [](Settings& s, const Given& g) { s.train.export_dtype = parse_choice(g.option, g.text, g.choices); }},
-    {.programs = kTrain,
-     .category = Category::kGradient,
-     .name = "estimator",
-     .value = "NAME",
-     .choices = "bptt|tbptt|incremental|exact|reservoir|window+tail|importance|released|decayed",
-     .shown_default = kTraining.estimator.c_str(),
-     .completion = Completion::kChoices,
-     .affects_bytes = true,
-     .help = "how the gradient through memories is found",
-     .manual = "How the gradient through the memories is found; see\n.Fl \\-list-estimators .\n.Cm exact\nis the full gradient "
-               "with the activations of one segment at a time.",
-     .store = [](Settings& s, const Given& g) { s.train.estimator = parse_choice(g.option, g.text, g.choices); }},
-    {.programs = kTrain,
-     .category = Category::kTask,
-     .short_name = 'n',
-     .name = "dry-run",
-     .help = "print how many numbers would be trained, and do nothing",
-     .manual = "Print how many numbers would be trained and what share of the base they are, from the configurations alone, and do "
-               "nothing.",
-     .store = [](Settings& s, const Given&) { s.train.dry_run = true; }},
-    {.programs = kTrain,
-     .category = Category::kGradient,
-     .name = "list-estimators",
-     .help = "print what each estimator costs, keeps and promises, and exit",
-     .manual = "Print a table of the estimators on standard output, what each costs, keeps and promises, and exit.",
-     .store = [](Settings& s, const Given&) { s.list_estimators = true; }},
-    {.programs = kTrain,
-     .category = Category::kGradient,
-     .name = "window",
-     .value = "W",
-     .shown_default = shown(kTraining.window),
-     .affects_bytes = true,
-     .help = "segments in the window of estimators that have one",
-     .manual = "The number of segments in the window of estimators that have one.",
-     .store =
-         [](Settings& s, const Given& g) {
-           s.train.window = static_cast<std::uint32_t>(parse_whole(g.option, g.text, 1, kMostTokens));
-         }},
-    {.programs = kTrain,
-     .category = Category::kGradient,
-     .name = "reservoir",
-     .value = "R",
-     .shown_default = shown(kTraining.reservoir),
-     .affects_bytes = true,
-     .help = "segments that sampled estimators keep",
-     .manual = "The number of segments that sampled estimators keep.",
-     .store =
-         [](Settings& s, const Given& g) {
-           s.train.reservoir = static_cast<std::uint32_t>(parse_whole(g.option, g.text, 1, kMostTokens));
-         }},
-    {.programs = kTrain,
-     .category = Category::kGradient,
-     .name = "decay",
-     .value = "X",
-     .shown_default = shown(kTraining.decay),
-     .affects_bytes = true,
-     .help = "factor of the estimator `decayed`",
-     .manual = "The factor of the estimator\n.Cm decayed ,\nfrom 0 to 1.",
-     .store = [](Settings& s, const Given& g) { s.train.decay = parse_real(g.option, g.text, 0, 1); }},
-    {.programs = kTrain,
-     .category = Category::kGradient,
-     .name = "accumulate",
-     .value = "N",
-     .shown_default = shown(kTraining.accumulate),
-     .affects_bytes = true,
-     .help = "documents of a step",
-     .manual = "The number of documents whose gradients make one step.",
-     .store =
-         [](Settings& s, const Given& g) {
-           s.train.accumulate = static_cast<std::uint32_t>(parse_whole(g.option, g.text, 1, 1u << 20));
-         }},
-    {.programs = kTrain,
-     .category = Category::kGradient,
-     .name = "batch",
-     .value = "N",
-     .help = "compute N documents side by side (default: chosen)",
-     .manual = "Compute\n.Ar N\ndocuments side by side.\nThe default is chosen by the size of the model and of the segments.",
-     .store = [](Settings& s, const Given& g) { s.train.batch = whole(g, 1, 65536); }},
-    {.programs = kTrain,
-     .category = Category::kGradient,
-     .name = "recompute",
-     .value = "WHEN",
-     .choices = "auto|always|never",
-     .shown_default = kTraining.recompute.c_str(),
-     .completion = Completion::kChoices,
-     .help = "compute activations of a layer again instead of keeping them",
-     .manual = "Whether the activations of a layer are computed again instead of kept: less memory for more time.\n.Cm "
-               "auto\nkeeps them where they fit.",
-     .store = [](Settings& s, const Given& g) { s.train.recompute = parse_choice(g.option, g.text, g.choices); }},
-    {.programs = kTrain,
-     .category = Category::kOptimiser,
-     .name = "lr",
-     .value = "X",
-     .shown_default = shown(kTraining.optimisation.rate),
-     .affects_bytes = true,
-     .help = "greatest learning rate",
-     .manual = "The greatest learning rate, that of the end of the warm-up.",
-     .store = [](Settings& s, const Given& g) { s.train.optimisation.rate = parse_real(g.option, g.text, 0, 1000); }},
-    {.programs = kTrain,
-     .category = Category::kOptimiser,
-     .name = "betas",
-     .value = "X,Y",
-     .shown_default = kBetas.c_str(),
-     .affects_bytes = true,
-     .help = "decay of the means of gradients and of their squares",
-     .manual = "How the running means of the gradients and of their squares decay in AdamW.",
-     .store = [](Settings& s, const Given& g) { set_betas(s.train.optimisation, g); }},
-    {.programs = kTrain,
-     .category = Category::kOptimiser,
-     .name = "epsilon",
-     .value = "X",
-     .shown_default = shown(kTraining.optimisation.epsilon),
-     .affects_bytes = true,
-     .help = "what is added to the root of the mean square",
-     .manual = "What AdamW adds to the root of the mean square.",
-     .store = [](Settings& s, const Given& g) { s.train.optimisation.epsilon = parse_real(g.option, g.text, 1e-30, 1); }},
-    {.programs = kTrain,
-     .category = Category::kOptimiser,
-     .name = "weight-decay",
-     .value = "X",
-     .shown_default = shown(kTraining.optimisation.weight_decay),
-     .affects_bytes = true,
-     .help = "decay of the weights of matrices",
-     .manual = "The decay of the weights of matrices, times the learning rate.\nRows of tokens, norms and biases have none.",
-     .store = [](Settings& s, const Given& g) { s.train.optimisation.weight_decay = parse_real(g.option, g.text, 0, 100); }},
-    {.programs = kTrain,
-     .category = Category::kOptimiser,
-     .name = "warmup",
-     .value = "X",
-     .shown_default = shown(kTraining.optimisation.warmup),
-     .affects_bytes = true,
-     .help = "share of the schedule in which the rate rises from 0",
-     .manual = "The share of the schedule in which the learning rate rises from 0.",
-     .store = [](Settings& s, const Given& g) { s.train.optimisation.warmup = parse_real(g.option, g.text, 0, 1); }},
-    {.programs = kTrain,
-     .category = Category::kOptimiser,
-     .name = "schedule",
-     .value = "NAME",
-     .choices = "cosine|linear|constant",
-     .shown_default = kTraining.optimisation.schedule.c_str(),
-     .completion = Completion::kChoices,
-     .affects_bytes = true,
-     .help = "how the rate falls after the warm-up",
-     .manual = "How the learning rate falls after the warm-up.",
-     .store = [](Settings& s, const Given& g) { s.train.optimisation.schedule = parse_choice(g.option, g.text, g.choices); }},
-    {.programs = kTrain,
-     .category = Category::kOptimiser,
-     .name = "final-lr",
-     .value = "X",
-     .shown_default = shown(kTraining.optimisation.final_rate),
-     .affects_bytes = true,
-     .help = "rate at the end of the schedule, as a share of the greatest",
-     .manual = "The learning rate at the end of the schedule, as a share of the greatest.",
-     .store = [](Settings& s, const Given& g) { s.train.optimisation.final_rate = parse_real(g.option, g.text, 0, 1); }},
-    {.programs = kTrain,
-     .category = Category::kOptimiser,
-     .name = "schedule-steps",
-     .value = "N",
-     .affects_bytes = true,
-     .help = "length of the schedule (default: that of --steps)",
-     .manual = "The length of the schedule in steps.\nThe default is the number of\n.Fl \\-steps .",
-     .store = [](Settings& s,
-                 const Given& g) { s.train.optimisation.schedule_steps = parse_whole(g.option, g.text, 1, kMostSteps); }},
-    {.programs = kTrain,
-     .category = Category::kOptimiser,
-     .name = "clip",
-     .value = "X",
-     .shown_default = shown(kTraining.optimisation.clip),
-     .affects_bytes = true,
-     .help = "greatest norm of the gradient; 0: any",
-     .manual = "Shorten a gradient whose norm is more than\n.Ar X ;\n0 shortens none.",
-     .store = [](Settings& s, const Given& g) { s.train.optimisation.clip = parse_real(g.option, g.text, 0, 1e30); }},
-    {.programs = kTrain,
-     .category = Category::kFresh,
-     .name = "init",
-     .value = "LIST",
-     .choices = "adapter|base",
-     .completion = Completion::kChoices,
-     .affects_bytes = true,
-     .help = "make these afresh where there is no state yet, separated by commas",
-     .manual = "Make these afresh where there is no state yet, names separated by commas.\n.Cm adapter ,\nthe same as\n.Fl a "
-               "Cm fresh ,\nbegins as one that changes nothing, with memory tokens like the end-of-sequence token;\n.Cm "
-               "base\nneeds only the\n.Pa config.json\nand the tokenizer of the model's directory.",
-     .store = [](Settings& s, const Given& g) { set_fresh(s.train, g); }},
-    {.programs = kTrain,
-     .category = Category::kFresh,
-     .name = "rank",
-     .value = "N",
-     .shown_default = shown(kTraining.shape.rank),
-     .affects_bytes = true,
-     .help = "rank of the adapter's matrices",
-     .manual = "The rank of the adapter's matrices.",
-     .store =
-         [](Settings& s, const Given& g) {
-           s.train.shape.rank = static_cast<std::uint32_t>(parse_whole(g.option, g.text, 1, 1u << 16));
-         }},
-    {.programs = kTrain,
-     .category = Category::kFresh,
-     .name = "alpha",
-     .value = "X",
-     .shown_default = shown(kTraining.shape.alpha),
-     .affects_bytes = true,
-     .help = "scale of the adapter: its matrices count X/rank",
-     .manual = "The scale of the adapter, whose products are multiplied by\n.Ar X\nover the rank.",
-     .store = [](Settings& s, const Given& g) { s.train.shape.alpha = parse_real(g.option, g.text, 1e-6, 1e9); }},
-    {.programs = kTrain,
-     .category = Category::kFresh,
-     .name = "encoder-targets",
-     .value = "LIST",
-     .choices = "q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj",
-     .shown_default = kTraining.shape.encoder_targets.c_str(),
-     .completion = Completion::kChoices,
-     .affects_bytes = true,
-     .help = "projections that the encoder adapts",
-     .manual = "The projections that the adapter changes in the encoder, separated by commas.",
-     .store = [](Settings& s, const Given& g) { s.train.shape.encoder_targets = targets(g); }},
-    {.programs = kTrain,
-     .category = Category::kFresh,
-     .name = "transfer-targets",
-     .value = "LIST",
-     .choices = "k_proj|v_proj",
-     .shown_default = kTraining.shape.transfer_targets.c_str(),
-     .completion = Completion::kChoices,
-     .affects_bytes = true,
-     .help = "projections that make the memories' keys and values",
-     .manual = "The projections that the adapter changes where memories become keys and values, separated by commas.",
-     .store = [](Settings& s, const Given& g) { s.train.shape.transfer_targets = targets(g); }},
-    {.programs = kTrain,
-     .category = Category::kFresh,
-     .name = "mask",
-     .value = "NAME",
-     .choices = "staged|causal",
-     .shown_default = kTraining.shape.mask.c_str(),
-     .completion = Completion::kChoices,
-     .affects_bytes = true,
-     .help = "what memory tokens see",
-     .manual = "What the memory tokens see:\n.Cm staged ,\neach a larger part of the segment, or\n.Cm causal ,\nall of it.",
-     .store = [](Settings& s, const Given& g) { s.train.shape.mask = parse_choice(g.option, g.text, g.choices); }},
-    {.programs = kTrain,
-     .category = Category::kFresh,
-     .name = "positions",
-     .value = "NAME",
-     .choices = "staged|causal",
-     .shown_default = kTraining.shape.positions.c_str(),
-     .completion = Completion::kChoices,
-     .affects_bytes = true,
-     .help = "where memory tokens stand",
-     .manual = "Where the memory tokens stand:\n.Cm staged ,\nspread over the segment, or\n.Cm causal ,\nafter it.",
-     .store = [](Settings& s, const Given& g) { s.train.shape.positions = parse_choice(g.option, g.text, g.choices); }},
-    {.programs = kTrain,
-     .category = Category::kFresh,
-     .name = "shared-row",
-     .affects_bytes = true,
-     .help = "one row for all memory tokens",
-     .manual = "Give all memory tokens one row to learn instead of one each.",
-     .store = [](Settings& s, const Given&) { s.train.shape.shared_row = true; }},
 
     {.programs = kInspect,
      .category = Category::kTask,
@@ -985,11 +515,29 @@ const Option kOptions[] = {
 
 }  // namespace
 
-std::span<const Option> all_options() { return kOptions; }
+int whole(const Given& given, int least, int most) {
+  return static_cast<int>(
+      parse_whole(given.option, given.text, static_cast<std::uint64_t>(least), static_cast<std::uint64_t>(most)));
+}
+
+const std::string& file_name(const Given& given) {
+  if (given.text.empty())
+    throw Error(ErrorKind::kUsage, "bad value of " + given.option, "", "expected the name of a file or directory");
+  return given.text;
+}
+
+std::span<const Option> all_options() {
+  static const std::vector<Option> rows = [] {
+    std::vector<Option> all(training_rows().begin(), training_rows().end());
+    all.insert(all.end(), std::begin(kRows), std::end(kRows));
+    return all;
+  }();
+  return rows;
+}
 
 std::vector<const Option*> options_of(Program program) {
   std::vector<const Option*> rows;
-  for (const Option& option : kOptions)
+  for (const Option& option : all_options())
     if ((option.programs & program) && option.category != Category::kHidden) rows.push_back(&option);
   return rows;
 }
