@@ -83,8 +83,8 @@ _uio_decode() {
     --dtype) _uio_words 'auto f32 bf16 f16 f64' ;;
     -o | --output) _uio_files ;;
     --progress) _uio_words 'auto always never' ;;
-    -p | --prompt | -n | --max-tokens | --temperature | --top-k | --top-p | --min-p | --repeat-penalty | --stop | -l | --segment-length | --memory-length | -j | --threads | --seed | --level) COMPREPLY=() ;;
-    *) _uio_operand '-p --prompt -f --prompt-file -n --max-tokens --temperature --top-k --top-p --min-p --repeat-penalty --stop --ignore-eos --save --jsonl --overflow -m --model -a --adapter -l --segment-length --memory-length --device --dtype -j --threads --seed -o --output --level --force -q --quiet -v --verbose --progress -h --help -V --version' ;;
+    -p | --prompt | -n | --max-tokens | --temperature | --top-k | --top-p | --min-p | --repeat-penalty | --stop | --batch | -l | --segment-length | --memory-length | -j | --threads | --seed | --level) COMPREPLY=() ;;
+    *) _uio_operand '-p --prompt -f --prompt-file -n --max-tokens --temperature --top-k --top-p --min-p --repeat-penalty --stop --ignore-eos --save --jsonl --overflow --batch -m --model -a --adapter -l --segment-length --memory-length --device --dtype -j --threads --seed -o --output --level --force -q --quiet -v --verbose --progress -h --help -V --version' ;;
   esac
 }
 complete -F _uio_decode uio-decode

@@ -321,6 +321,17 @@ const Option kRows[] = {
          [](Settings& s, const Given& g) {
            s.compress.form = parse_choice(g.option, g.text, g.choices) == "kv" ? Form::kKv : Form::kHidden;
          }},
+    {.programs = kDecode,
+     .category = Category::kTask,
+     .name = "batch",
+     .value = "N",
+     .shown_default = "1",
+     .help = "with --jsonl, answer N requests side by side",
+     .manual = "With\n.Fl \\-jsonl ,\nanswer up to\n.Ar N\nrequests side by side, which reads the weights once for all of them.\n"
+               "So many lines are read before the first answer is written: a program that waits for an answer before it asks "
+               "again needs the default.\nSums are rounded in another order than for one request, so that nearly equal tokens "
+               "may be chosen differently.",
+     .store = [](Settings& s, const Given& g) { s.decode.batch = whole(g, 1, 65536); }},
     {.programs = kCompress,
      .category = Category::kTask,
      .name = "batch",

@@ -26,6 +26,9 @@ std::size_t read_fully(Source& source, std::span<std::byte> buffer);
 std::string read_all(Source& source, std::size_t limit);
 // Opens a file for reading; `-` is standard input. Throws Error{kIo} (missing, a directory, no permission).
 std::unique_ptr<Source> open_source(const std::string& path);
+// What tells one content of a file from the next without reading it: device, inode, size and time of change. Empty for what is
+// no regular file (`-`, a pipe) or cannot be looked at.
+std::string file_identity(const std::string& path);
 // A source over bytes that stay alive as long as it does.
 std::unique_ptr<Source> memory_source(std::span<const std::byte> bytes, std::string name);
 

@@ -64,6 +64,7 @@ struct DecodeJob {
   bool serve = false;        // --jsonl: inputs are files of requests
   std::string save;          // --save FILE; empty: none
   int level = 1;
+  int batch = 1;  // --batch: requests answered side by side
 };
 
 struct ScoreJob {

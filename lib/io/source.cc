@@ -1,9 +1,11 @@
 // Reading: files, standard input and bytes in memory as sources.
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
 #include <vector>
 
@@ -93,6 +95,16 @@ std::unique_ptr<Source> open_source(const std::string& path) {
   if (!file.is_open()) throw io_error("cannot read", path, errno);
   refuse_directory(file.number(), "cannot read", path);
   return std::make_unique<FileSource>(std::move(file), path);
+}
+
+std::string file_identity(const std::string& path) {
+  struct stat status;
+  if (path == "-" || ::stat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) return {};
+  std::string identity;
+  for (const auto number : {static_cast<std::uint64_t>(status.st_dev), static_cast<std::uint64_t>(status.st_ino), static_cast<std::uint64_t>(status.st_size),
+                            static_cast<std::uint64_t>(status.st_mtim.tv_sec), static_cast<std::uint64_t>(status.st_mtim.tv_nsec)})
+    identity += std::to_string(number) + " ";
+  return identity;
 }
 
 std::unique_ptr<Source> memory_source(std::span<const std::byte> bytes, std::string name) {

@@ -76,6 +76,26 @@ at::Tensor DecoderContext::add_tokens(const at::Tensor& ids) {
   return x;
 }
 
+at::Tensor DecoderContext::add_token_each(std::span<DecoderContext* const> contexts, const at::Tensor& ids) {
+  for (DecoderContext* context : contexts) {
+    context->check_room(1);
+    context->reserve(context->length_ + 1);
+  }
+  const Model& model = contexts.front()->model_;
+  const Attend attend_each = [&](std::int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
+    std::vector<at::Tensor> rows;
+    for (std::size_t i = 0; i < contexts.size(); ++i) {
+      const auto row = [&](const at::Tensor& all) { return all.narrow(0, static_cast<std::int64_t>(i), 1); };
+      rows.push_back(contexts[i]->attend(layer, row(q), row(k), row(v)));
+    }
+    return at::cat(rows);
+  };
+  at::Tensor x = model.embed(ids);
+  for (std::int64_t l = 0; l < model.config().layers; ++l) x = model.layer(l, x, attend_each);
+  for (DecoderContext* context : contexts) ++context->length_;
+  return x;
+}
+
 at::Tensor DecoderContext::attend(std::int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
   Cache& cache = layers_[static_cast<std::size_t>(layer)];
   const std::int64_t count = q.size(1), window = model_.config().sliding[static_cast<std::size_t>(layer)];

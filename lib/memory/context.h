@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "model/model.h"
@@ -23,6 +24,9 @@ class DecoderContext {
   void add_memory(const at::Tensor& keys, const at::Tensor& values);
   // Runs tokens [B, T] through the decoder and keeps their keys and values. Returns the residual stream before the final norm, [B, T, D].
   at::Tensor add_tokens(const at::Tensor& ids);
+  // One token for each of several contexts of one model, ids [B, 1]: their rows of each product are computed together, and each
+  // attends to its own past. Returns [B, 1, D]. Contexts have a batch of 1.
+  static at::Tensor add_token_each(std::span<DecoderContext* const> contexts, const at::Tensor& ids);
   // Forgets everything from position `position` on.
   void truncate(std::int64_t position);
 

@@ -90,20 +90,37 @@ at::Tensor DecoderSession::add_tokens(const std::vector<std::int32_t>& tokens) {
   for (std::int64_t done = 0; done < total;) {
     std::int64_t count = std::min(kTokensAtOnce, total - done);
     if (method_) count = std::min(count, segment - static_cast<std::int64_t>(local_.size()));
-    // A segment that begins with less room than it may need lets the oldest go now, while there is no local text to move.
-    if (drop_oldest_) make_room(local_.empty() && method_ ? std::min(segment, context_.capacity()) : count);
-    if (context_.length() + count > context_.capacity())
-      throw Error(ErrorKind::kMismatch, "context longer than the model's positions", model_.directory(),
-                  std::to_string(memories()) + " memories and " + std::to_string(static_cast<std::int64_t>(local_.size()) + count) +
-                      " raw tokens need " + std::to_string(context_.length() + count) + " positions, there are " + std::to_string(context_.capacity()),
-                  memories() > 0 ? "--overflow oldest lets the oldest memories go" : "");
+    prepare(count);
     const at::Tensor x = context_.add_tokens(ids_of(tokens.data() + done, count));
     last = x.select(1, count - 1);
     local_.insert(local_.end(), tokens.begin() + done, tokens.begin() + done + count);
     done += count;
-    if (method_ && static_cast<std::int64_t>(local_.size()) == segment) compress_local();
+    settle();
   }
   return last;
+}
+
+void DecoderSession::prepare(std::int64_t count) {
+  // A segment that begins with less room than it may need lets the oldest go now, while there is no local text to move.
+  if (drop_oldest_) make_room(local_.empty() && method_ ? std::min(method_->segment_length(), context_.capacity()) : count);
+  if (context_.length() + count > context_.capacity())
+    throw Error(ErrorKind::kMismatch, "context longer than the model's positions", model_.directory(),
+                std::to_string(memories()) + " memories and " + std::to_string(static_cast<std::int64_t>(local_.size()) + count) +
+                    " raw tokens need " + std::to_string(context_.length() + count) + " positions, there are " + std::to_string(context_.capacity()),
+                memories() > 0 ? "--overflow oldest lets the oldest memories go" : "");
+}
+
+at::Tensor DecoderSession::add_token_each(std::span<DecoderSession* const> sessions, std::span<const std::int32_t> tokens) {
+  std::vector<DecoderContext*> contexts;
+  for (DecoderSession* session : sessions) contexts.push_back(&session->context_);
+  const at::Tensor ids = ids_of(tokens.data(), static_cast<std::int64_t>(tokens.size())).view({-1, 1});
+  const at::Tensor x = contexts.size() == 1 ? contexts.front()->add_tokens(ids) : DecoderContext::add_token_each(contexts, ids);
+  for (std::size_t i = 0; i < sessions.size(); ++i) sessions[i]->local_.push_back(tokens[i]);
+  return x.select(1, 0);
+}
+
+void DecoderSession::settle() {
+  if (method_ && static_cast<std::int64_t>(local_.size()) == method_->segment_length()) compress_local();
 }
 
 void DecoderSession::compress_local() {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <variant>
 #include <vector>
 
@@ -33,6 +34,12 @@ class DecoderSession {
   void end_document();
   // Feeds tokens, compressing as segments fill up. Returns the last token's residual row, [1, D].
   at::Tensor add_tokens(const std::vector<std::int32_t>& tokens);
+
+  // What add_tokens does for one token in three parts, so that several sessions of one model can go through it side by side:
+  // prepare each; add to all, tokens in the order of the sessions, [B, D] as the last rows; settle each.
+  void prepare(std::int64_t tokens = 1);  // makes room; throws Error{kMismatch} where there is none
+  static at::Tensor add_token_each(std::span<DecoderSession* const> sessions, std::span<const std::int32_t> tokens);
+  void settle();  // compresses the local text when it is a whole segment
 
   const std::vector<std::int32_t>& local() const { return local_; }
   // Segments compressed by add_tokens since the last call.
