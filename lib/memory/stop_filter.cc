@@ -7,11 +7,20 @@ namespace uio {
 
 std::string StopFilter::add(const std::string& text) {
   held_ += text;
-  std::size_t first = std::string::npos;
-  for (const std::string& stop : stops_) first = std::min(first, held_.find(stop));
-  if (first != std::string::npos) {
+  // The stop string that is whole first, wherever the pieces were cut; of those that end together the longest.
+  std::size_t first_end = std::string::npos, begin = 0;
+  for (const std::string& stop : stops_) {
+    const std::size_t at = held_.find(stop);
+    if (at == std::string::npos) continue;
+    const std::size_t end = at + stop.size();
+    if (end < first_end || (end == first_end && at < begin)) {
+      first_end = end;
+      begin = at;
+    }
+  }
+  if (first_end != std::string::npos) {
     is_stopped_ = true;
-    return take(first);
+    return take(begin);
   }
   std::size_t safe = held_.size();
   for (const std::string& stop : stops_)

@@ -6,7 +6,8 @@
 
 namespace uio {
 
-// Text as it may be shown: held back while it could still become a stop string. Stop strings are not empty.
+// Text as it may be shown: held back while it could still become a stop string. The stop string that is whole first counts; of
+// several that end together, the longest. Stop strings are not empty.
 class StopFilter {
  public:
   explicit StopFilter(std::vector<std::string> stops) : stops_(std::move(stops)) {}
