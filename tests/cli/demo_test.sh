@@ -64,14 +64,24 @@ test_models_average() {
   "$average" 1 2 0.5 middle || fail 'average'
   "$average" 2 1 0.5 middle2 || fail 'average, the other way round'
   "$average" 1 2 0 first || fail 'all of the first'
-  "$average" 1 1 0.3 same || fail 'a model and itself'
+  "$average" 2 1 1 same || fail 'all of the second'
   expect_same middle/model.safetensors middle2/model.safetensors
   expect_same first/model.safetensors same/model.safetensors
   ! cmp -s middle/model.safetensors first/model.safetensors || fail 'the average is the first'
   make_text | uio-score -m middle -a fresh -l 64 --memory-length 4 --context none >scores || fail 'score'
+  # On one base, the adapters are averaged.
+  for seed in 1 2; do
+    cp -r 1 with-$seed
+    uio-train-step -m 1 --init adapter -l 16 --memory-length 4 --seed $seed --state adapter-$seed.state --steps 1 --export with-$seed/adapter \
+      <(make_text | uio-segment -m 1 -l 16) >/dev/null || fail "adapter $seed"
+  done
+  "$average" with-1 with-2 0.5 between || fail 'average of adapters'
+  "$average" with-2 with-1 0.5 between2 || fail 'average of adapters, the other way round'
+  expect_same between/adapter/adapter_model.safetensors between2/adapter/adapter_model.safetensors
+  expect_same between/model.safetensors 1/model.safetensors
+  ! cmp -s between/adapter/adapter_model.safetensors with-1/adapter/adapter_model.safetensors || fail 'the average is the first'
   need_demo
-  cp -r "$UIO_ROOT/examples/model" half
-  run "$average" half half 0.5 mixed
+  run "$average" 1 "$UIO_ROOT/examples/model" 0.5 mixed
   expect_status 5 'not f32'
   [ ! -e mixed ] || fail 'something was written'
 }
