@@ -103,7 +103,7 @@ TEST_CASE("byte-level BPE: a safe cut keeps its promise whatever follows, and kn
         continue;
       }
       CHECK(cut > 0);
-      CHECK(cut + 12 > text.size());
+      CHECK(cut + 12 >= text.size());
       for (const std::string more : {"", "s", "\u0301", "\u0338", " ", "\n", "'s", "1", "<think>", "🙂", "\u11a8"}) {
         const std::string all = text + more;
         std::vector<std::int32_t> joined = ids_of(tokenizer->encode(all.substr(0, cut)));
@@ -252,7 +252,6 @@ TEST_CASE("byte-level BPE: what is not supported is refused by name") {
   const json text = {{"Sequence", {{"id", "A"}}}}, end = {{"SpecialToken", {{"id", "<|im_end|>"}}}};
   names(refusal("/post_processor", {{"type", "TemplateProcessing"}, {"single", {text, end}}}), "template");
   for (const char* key : {"single_word", "lstrip", "rstrip"}) names(refusal("/added_tokens/3/" + std::string(key), true), key);
-  names(refusal("/added_tokens/3/content", "Ġ!"), "");
 }
 
 TEST_CASE("byte-level BPE: damage is told from what is not supported") {
@@ -290,7 +289,8 @@ TEST_CASE("byte-level BPE: damage is told from what is not supported") {
   };
   const std::string whole = read_file(folder("gpt2") / "tokenizer.json");
   for (std::size_t size = 0; size < whole.size(); size += 97) text_damage(whole.substr(0, size), "");
-  text_damage(R"({"model": {"vocab": {"a": 0, "a": 1}, "merges": []}})", "");
+  const std::string key = R"("vocab":{)";
+  text_damage(std::string(whole).insert(whole.find(key) + key.size(), R"("a":0,)"), "given twice");
 }
 
 TEST_CASE("byte-level BPE: hostile files end in an error, in bounded memory") {
