@@ -55,8 +55,8 @@ class StrictBuilder : public nlohmann::json_sax<Json> {
   struct Frame {
     Json* value;
     const JsonMember* member;
-    std::string key;  // of the member being read
-    std::size_t held; // values held when it was opened
+    std::string key;   // of the member being read
+    std::size_t held;  // values held when it was opened
   };
 
   Json* place(Json value) {

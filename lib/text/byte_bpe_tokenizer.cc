@@ -53,7 +53,8 @@ class ByteBpeTokenizer : public Tokenizer {
   mutable UnitCache cache_;  // guarded by mutex_
 };
 
-ByteBpeTokenizer::ByteBpeTokenizer(TokenizerJson file, std::string_view json, const ByteBpeRules& rules, const std::string& subject)
+ByteBpeTokenizer::ByteBpeTokenizer(TokenizerJson file, std::string_view json, const ByteBpeRules& rules,
+                                   const std::string& subject)
     : subject_(subject),
       bytes_(std::move(file.bytes)),
       pairs_(file.byte_ids, file.merges),
@@ -112,7 +113,8 @@ std::vector<Token> ByteBpeTokenizer::encode_unit(std::string_view unit) const {
 }
 
 // Appends the tokens of text in its normal form; `offset` is added to their ends.
-void ByteBpeTokenizer::encode_words(std::string_view text, std::uint64_t offset, UnitCache& cache, std::vector<Token>& tokens) const {
+void ByteBpeTokenizer::encode_words(std::string_view text, std::uint64_t offset, UnitCache& cache,
+                                    std::vector<Token>& tokens) const {
   const auto append = [&](std::span<const Token> unit, std::uint64_t begin) {
     for (const Token& token : unit) tokens.push_back({token.id, offset + begin + token.byte_end});
   };
@@ -139,15 +141,15 @@ void ByteBpeTokenizer::encode_words(std::string_view text, std::uint64_t offset,
     if (id != AddedTokens::kText) {
       tokens.push_back({id, offset + end});
     } else {
-      pretokenizer_.part(text.substr(begin, end - begin), [&](std::size_t from, std::size_t to) {
-        encode_word(begin + from, begin + to);
-      });
+      pretokenizer_.part(text.substr(begin, end - begin),
+                         [&](std::size_t from, std::size_t to) { encode_word(begin + from, begin + to); });
     }
   });
 }
 
 // Appends the tokens of text between added tokens.
-void ByteBpeTokenizer::encode_stretch(std::string_view text, std::uint64_t offset, UnitCache& cache, std::vector<Token>& tokens) const {
+void ByteBpeTokenizer::encode_stretch(std::string_view text, std::uint64_t offset, UnitCache& cache,
+                                      std::vector<Token>& tokens) const {
   if (!has_nfc_) {
     encode_words(text, offset, cache, tokens);
     return;
@@ -161,7 +163,8 @@ void ByteBpeTokenizer::encode_stretch(std::string_view text, std::uint64_t offse
 
 std::vector<Token> ByteBpeTokenizer::encode(std::string_view text, bool) const {
   if (const std::size_t invalid = find_invalid_utf8(text); invalid != std::string_view::npos) {
-    throw Error(ErrorKind::kInternal, "text that is not UTF-8 reached the tokenizer", subject_, "at byte " + std::to_string(invalid));
+    throw Error(ErrorKind::kInternal, "text that is not UTF-8 reached the tokenizer", subject_,
+                "at byte " + std::to_string(invalid));
   }
   std::vector<Token> tokens;
   tokens.reserve(text.size() / 3);
@@ -206,7 +209,8 @@ std::string ByteBpeTokenizer::bytes_of(std::int32_t id) const {
 
 }  // namespace
 
-std::unique_ptr<Tokenizer> make_byte_bpe_tokenizer(std::string_view json, const ByteBpeRules& rules, const std::string& subject) {
+std::unique_ptr<Tokenizer> make_byte_bpe_tokenizer(std::string_view json, const ByteBpeRules& rules,
+                                                   const std::string& subject) {
   return std::make_unique<ByteBpeTokenizer>(parse_tokenizer_json(json, subject), json, rules, subject);
 }
 

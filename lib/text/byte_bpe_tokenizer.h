@@ -17,6 +17,7 @@ struct ByteBpeRules {
 };
 
 // `json` is the content of a tokenizer.json, `subject` its name for messages. Throws as load_tokenizer does.
-std::unique_ptr<Tokenizer> make_byte_bpe_tokenizer(std::string_view json, const ByteBpeRules& rules, const std::string& subject);
+std::unique_ptr<Tokenizer> make_byte_bpe_tokenizer(std::string_view json, const ByteBpeRules& rules,
+                                                   const std::string& subject);
 
 }  // namespace uio

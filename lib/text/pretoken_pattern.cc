@@ -39,7 +39,8 @@ class Translator {
                 what + " in the pre-tokenizer's pattern " + quote(pattern_) + " is not supported");
   }
   [[noreturn]] void damage(const std::string& what) const {
-    throw Error(ErrorKind::kData, "wrong tokenizer", subject_, "the pre-tokenizer's pattern " + quote(pattern_) + " has " + what);
+    throw Error(ErrorKind::kData, "wrong tokenizer", subject_,
+                "the pre-tokenizer's pattern " + quote(pattern_) + " has " + what);
   }
 
   bool is_next(std::string_view text) const { return pattern_.substr(at_).starts_with(text); }
@@ -146,14 +147,24 @@ class Translator {
     c = take_character("an escape");
     is_negated_ = c == 'S' || c == 'D' || c == 'P';
     switch (c) {
-      case 'r': c = '\r'; return {};
-      case 'n': c = '\n'; return {};
-      case 't': c = '\t'; return {};
-      case 'f': c = '\f'; return {};
+      case 'r':
+        c = '\r';
+        return {};
+      case 'n':
+        c = '\n';
+        return {};
+      case 't':
+        c = '\t';
+        return {};
+      case 'f':
+        c = '\f';
+        return {};
       case 's':
-      case 'S': return space_items();
+      case 'S':
+        return space_items();
       case 'd':
-      case 'D': return category_items("Nd");
+      case 'D':
+        return category_items("Nd");
       case 'p':
       case 'P': {
         if (!take("{")) refuse("\\p without {");
@@ -255,8 +266,8 @@ std::string translate_pattern(std::string_view pattern, const std::string& subje
 }
 
 std::string category_items(std::string_view name) {
-  static constexpr std::string_view kKnown[] = {"L",  "Lu", "Ll", "Lt", "Lm", "Lo", "M",  "N",  "Nd", "Nl", "No", "P", "Pc",
-                                                "Pd", "Ps", "Pe", "Pi", "Pf", "Po", "S",  "Sm", "Sc", "Sk", "So", "Z", "Zs"};
+  static constexpr std::string_view kKnown[] = {"L",  "Lu", "Ll", "Lt", "Lm", "Lo", "M", "N",  "Nd", "Nl", "No", "P", "Pc",
+                                                "Pd", "Ps", "Pe", "Pi", "Pf", "Po", "S", "Sm", "Sc", "Sk", "So", "Z", "Zs"};
   bool is_known = false;
   for (const std::string_view known : kKnown) is_known |= known == name;
   if (!is_known) return {};

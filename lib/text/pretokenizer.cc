@@ -36,8 +36,7 @@ double thread_seconds() {
 
 }  // namespace
 
-const char* const kBytelevelPattern =
-    R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+const char* const kBytelevelPattern = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
 bool is_known_pattern(std::string_view pattern) {
   return pattern == kBytelevelPattern ||
@@ -55,8 +54,8 @@ struct Pretokenizer::Stage {
     if (stage.kind == SplitStage::Kind::kString) return;
     int error = 0;
     std::size_t offset = 0;
-    code.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(), PCRE2_UTF | PCRE2_UCP, &error, &offset,
-                             nullptr));
+    code.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(), PCRE2_UTF | PCRE2_UCP, &error,
+                             &offset, nullptr));
     if (!code) {
       unsigned char reason[256] = {};
       pcre2_get_error_message(error, reason, sizeof reason);
@@ -84,8 +83,8 @@ struct Pretokenizer::Run {
   unsigned searches = 0;
 
   // The next match at or after `from`; false if there is none. Not empty.
-  bool find(const Stage& stage, std::size_t index, std::string_view part, std::size_t from, std::pair<std::size_t, std::size_t>& found,
-            const std::string& subject) {
+  bool find(const Stage& stage, std::size_t index, std::string_view part, std::size_t from,
+            std::pair<std::size_t, std::size_t>& found, const std::string& subject) {
     if (!stage.code) {
       const std::size_t at = part.find(stage.stage.pattern, from);
       found = {at, at + stage.stage.pattern.size()};
@@ -135,8 +134,7 @@ Pretokenizer::Pretokenizer(const std::vector<SplitStage>& stages, const std::str
     is_partable_ |= is_local && is_regex && is_known && stage.behavior == SplitBehavior::kIsolated;
     is_local &= is_digits;
   }
-  const std::string classes =
-      "([" + category_items("L") + "])|([" + category_items("N") + "])|([" + space_items() + "])";
+  const std::string classes = "([" + category_items("L") + "])|([" + category_items("N") + "])|([" + space_items() + "])";
   classes_ = std::make_unique<Stage>(SplitStage{}, classes, true, subject);
   for (char32_t c = 0; c < ascii_.size(); ++c) ascii_[c] = find_class(c);
 }

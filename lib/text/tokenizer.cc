@@ -72,13 +72,14 @@ SentencePieceRules read_sentencepiece_rules(const std::string& path) {
 }
 
 ByteBpeRules read_byte_bpe_rules(const std::string& path) {
-  const Json config = read_configuration(
-      path, {"PreTrainedTokenizer", "PreTrainedTokenizerFast", "TokenizersBackend", "GPT2Tokenizer", "GPT2TokenizerFast",
-             "GPTNeoXTokenizer", "GPTNeoXTokenizerFast", "LlamaTokenizer", "LlamaTokenizerFast", "Qwen2Tokenizer",
-             "Qwen2TokenizerFast"});
+  const Json config =
+      read_configuration(path, {"PreTrainedTokenizer", "PreTrainedTokenizerFast", "TokenizersBackend", "GPT2Tokenizer",
+                                "GPT2TokenizerFast", "GPTNeoXTokenizer", "GPTNeoXTokenizerFast", "LlamaTokenizer",
+                                "LlamaTokenizerFast", "Qwen2Tokenizer", "Qwen2TokenizerFast"});
   for (const char* key : {"add_eos_token", "add_prefix_space"}) {
     if (read_flag(config, key, path) == true) {
-      throw Error(ErrorKind::kMismatch, "unsupported tokenizer", path, std::string(key) + " is not supported with tokenizer.json");
+      throw Error(ErrorKind::kMismatch, "unsupported tokenizer", path,
+                  std::string(key) + " is not supported with tokenizer.json");
     }
   }
   ByteBpeRules rules;

@@ -75,7 +75,8 @@ class Reader {
   void take_entry(const std::string& key, const Json& value) {
     if (!value.is_number_unsigned()) damage("the id of the vocabulary's entry " + quote(key) + " is not a whole number");
     const std::uint64_t id = value.get<std::uint64_t>();
-    if (id >= kMostEntries) damage("the id " + std::to_string(id) + " of " + quote(key) + " is beyond " + std::to_string(kMostEntries));
+    if (id >= kMostEntries)
+      damage("the id " + std::to_string(id) + " of " + quote(key) + " is beyond " + std::to_string(kMostEntries));
     if (key.empty() || key.size() > kLongestEntry) damage("an entry of the vocabulary has no or more than 1024 bytes");
     entries_.add(key);
     ids_.push_back(static_cast<std::int32_t>(id));
@@ -98,7 +99,8 @@ class Reader {
   }
 
   void check_model(const JsonSection& model) {
-    if (model.has("type") && model.text("type") != "BPE") model.refuse("model type " + quote(model.text("type")) + " is not supported");
+    if (model.has("type") && model.text("type") != "BPE")
+      model.refuse("model type " + quote(model.text("type")) + " is not supported");
     model.allow({"type", "dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", "byte_fallback",
                  "ignore_merges", "vocab", "merges"});
     if (!model.get("vocab").is_object()) model.damage("model.vocab is not a JSON object");
@@ -129,7 +131,8 @@ class Reader {
       added.is_special = token.flag("special", false);
       added.is_normalized = token.flag("normalized", !added.is_special);
       if (added.content.empty() || added.content.size() > kLongestAdded) damage("an added token has no or more than 256 bytes");
-      if (id < 0 || id >= static_cast<std::int64_t>(kMostEntries)) damage("the id of " + quote(added.content) + " is out of bounds");
+      if (id < 0 || id >= static_cast<std::int64_t>(kMostEntries))
+        damage("the id of " + quote(added.content) + " is out of bounds");
       if (!seen.insert(added.content).second) damage("the added token " + quote(added.content) + " is there twice");
       added.id = static_cast<std::int32_t>(id);
       for (const char* key : {"single_word", "lstrip", "rstrip"}) {
@@ -171,7 +174,8 @@ class Reader {
       std::optional<std::string> bytes = bytes_of_entry(entry);
       if (same != added.end()) {
         if (same->second->id != ids_[i]) damage("the added token " + quote(entry) + " has another id in the vocabulary");
-        if (bytes && *bytes != entry) refuse("the added token " + quote(entry) + ", which is other bytes too, is not supported");
+        if (bytes && *bytes != entry)
+          refuse("the added token " + quote(entry) + ", which is other bytes too, is not supported");
         bytes = std::string(entry);
         same->second->is_entry = true;
       } else if (!bytes) {
@@ -198,7 +202,8 @@ class Reader {
       if (bytes && bytes->size() == 1) out_.byte_ids[static_cast<unsigned char>((*bytes)[0])] = id;
     }
     for (int byte = 0; byte < 0xF5; ++byte) {  // UTF-8 has no other bytes, nor C0 and C1
-      if (out_.byte_ids[byte] < 0 && byte != 0xC0 && byte != 0xC1) refuse("a vocabulary without a token for byte " + std::to_string(byte) + " is not supported");
+      if (out_.byte_ids[byte] < 0 && byte != 0xC0 && byte != 0xC1)
+        refuse("a vocabulary without a token for byte " + std::to_string(byte) + " is not supported");
     }
   }
 
@@ -206,7 +211,8 @@ class Reader {
     std::vector<bool> is_special(out_.bytes.size());
     for (const AddedToken& token : out_.added) is_special[token.id] = is_special[token.id] || token.is_special;
     for (const std::int32_t id : out_.byte_ids) {
-      if (id >= 0 && is_special[id]) refuse("the special token " + quote(out_.bytes[id]) + ", which is a byte too, is not supported");
+      if (id >= 0 && is_special[id])
+        refuse("the special token " + quote(out_.bytes[id]) + ", which is a byte too, is not supported");
     }
     std::unordered_set<std::uint64_t> seen;
     const std::size_t count = merges_.size() / 2;
@@ -232,8 +238,8 @@ class Reader {
   }
 
   const std::string& subject_;
-  Arena entries_, merges_;                                     // as written; merges: left and right in turn
-  std::vector<std::int32_t> ids_;                              // of the entries
+  Arena entries_, merges_;                                        // as written; merges: left and right in turn
+  std::vector<std::int32_t> ids_;                                 // of the entries
   std::unordered_map<std::string_view, std::int32_t> entry_ids_;  // into entries_
   TokenizerJson out_;
 };

@@ -127,7 +127,8 @@ void read_post_processor(const JsonSection& file, TokenizerJson& out) {
     const Json& ids = token.list("ids");
     if (ids.size() != 1) refuse();
     if (!ids[0].is_number_integer()) token.damage("post_processor: an id is not a whole number");
-    const auto added = std::find_if(out.added.begin(), out.added.end(), [&](const AddedToken& one) { return ids[0] == one.id; });
+    const auto added =
+        std::find_if(out.added.begin(), out.added.end(), [&](const AddedToken& one) { return ids[0] == one.id; });
     if (added == out.added.end()) token.damage("post_processor: " + quote(name) + " is not an added token");
     out.bos = added->id;
   });

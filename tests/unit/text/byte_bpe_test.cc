@@ -31,10 +31,47 @@ std::vector<std::string> golden_texts() {
 
 // What tokenizers with and without regard to special tokens get wrong, and NFC.
 std::string soup(std::size_t parts, unsigned seed) {
-  static const std::vector<std::string> kParts = {
-      " ", "  ", "    ", "\n", "\r\n", "a", "e", " the", "ing", "'s", "'", "12", "7", ".", "--", "\u0301", "\u0323", "é", "e\u0301", "\u212b",
-      "\uac00", "\u1100\u1161\u11a8", "\u0915\u093c", "\u0344", "你好", "，", "🙂", "\u00a0", "\u180e", "\u0663", "<think>", "</think>",
-      "<|endoftext|>", "<thi", "<|", "\U00011930", "\u07fd", "=", "\u0338", "\u1e9b", std::string(1, '\0')};
+  static const std::vector<std::string> kParts = {" ",
+                                                  "  ",
+                                                  "    ",
+                                                  "\n",
+                                                  "\r\n",
+                                                  "a",
+                                                  "e",
+                                                  " the",
+                                                  "ing",
+                                                  "'s",
+                                                  "'",
+                                                  "12",
+                                                  "7",
+                                                  ".",
+                                                  "--",
+                                                  "\u0301",
+                                                  "\u0323",
+                                                  "é",
+                                                  "e\u0301",
+                                                  "\u212b",
+                                                  "\uac00",
+                                                  "\u1100\u1161\u11a8",
+                                                  "\u0915\u093c",
+                                                  "\u0344",
+                                                  "你好",
+                                                  "，",
+                                                  "🙂",
+                                                  "\u00a0",
+                                                  "\u180e",
+                                                  "\u0663",
+                                                  "<think>",
+                                                  "</think>",
+                                                  "<|endoftext|>",
+                                                  "<thi",
+                                                  "<|",
+                                                  "\U00011930",
+                                                  "\u07fd",
+                                                  "=",
+                                                  "\u0338",
+                                                  "\u1e9b",
+                                                  std::string(1, '\0')};
   std::mt19937 random(seed);
   std::string text;
   for (std::size_t i = 0; i < parts; ++i) text += kParts[random() % kParts.size()];
@@ -82,7 +119,9 @@ TEST_CASE("byte-level BPE: chunks that end at safe cuts give the tokens of the w
   for (const std::string& name : kNames) {
     const auto tokenizer = load(name);
     for (unsigned seed = 0; seed < 16; ++seed) {
-      const std::string text = seed % 4 == 3 ? random_text(2000, seed) : seed % 4 == 2 ? hostile_text(2000, seed) : soup(2000, seed);
+      const std::string text = seed % 4 == 3   ? random_text(2000, seed)
+                               : seed % 4 == 2 ? hostile_text(2000, seed)
+                                               : soup(2000, seed);
       const std::vector<Token> whole = tokenizer->encode(text);
       for (const std::size_t step : {1, 7, 100}) {
         INFO(name << " seed " << seed << " step " << step);
@@ -95,7 +134,8 @@ TEST_CASE("byte-level BPE: chunks that end at safe cuts give the tokens of the w
 TEST_CASE("byte-level BPE: a safe cut keeps its promise whatever follows, and known patterns have one nearby") {
   for (const std::string& name : kNames) {
     const auto tokenizer = load(name);
-    for (const std::string text : {"The harbour was quiet before sunrise; only the gulls", "一二三，四五六，七八九", "1 2 3 4 5", "--- --- ---"}) {
+    for (const std::string text :
+         {"The harbour was quiet before sunrise; only the gulls", "一二三，四五六，七八九", "1 2 3 4 5", "--- --- ---"}) {
       const std::size_t cut = tokenizer->safe_cut(text);
       INFO(name << ": " << text);
       if (name == "stages") {
@@ -183,7 +223,8 @@ TEST_CASE("byte-level BPE: BOS and EOS, by the file and by the configuration") {
   CHECK(make(file)->fingerprint() != make(file, {.add_bos = false})->fingerprint());
   CHECK(error_of([&] { make(file, {.bos_token = "<|eot_id|>"}); }).kind() == ErrorKind::kMismatch);
   CHECK(error_of([&] { make(file, {.eos_token = "nothing"}); }).kind() == ErrorKind::kMismatch);
-  CHECK(make(golden_json("gpt2"), {.add_bos = true, .bos_token = "<|endoftext|>"})->bos() == make(golden_json("gpt2"))->vocabulary_size() - 1);
+  CHECK(make(golden_json("gpt2"), {.add_bos = true, .bos_token = "<|endoftext|>"})->bos() ==
+        make(golden_json("gpt2"))->vocabulary_size() - 1);
   CHECK(error_of([&] { make(golden_json("gpt2"), {.add_bos = true}); }).kind() == ErrorKind::kMismatch);
 
   TempDir dir;
@@ -201,7 +242,8 @@ TEST_CASE("byte-level BPE: BOS and EOS, by the file and by the configuration") {
   fs::remove(dir.path() / "tokenizer_config.json");
   write_file(dir.path() / "tokenizer.model", "IQ== 0\nIg== 1\n");
   CHECK(load_tokenizer(dir.path().string())->vocabulary_size() == 443);
-  fs::copy_file(golden() / "bpe-bytes" / "tokenizer.model", dir.path() / "tokenizer.model", fs::copy_options::overwrite_existing);
+  fs::copy_file(golden() / "bpe-bytes" / "tokenizer.model", dir.path() / "tokenizer.model",
+                fs::copy_options::overwrite_existing);
   CHECK(load_tokenizer(dir.path().string())->has_prefix_space());
 }
 
@@ -239,11 +281,13 @@ TEST_CASE("byte-level BPE: what is not supported is refused by name") {
   for (const char* type : {"NFKC", "Lowercase", "Replace"}) names(refusal("/normalizer", {{"type", type}}), type);
   names(refusal("/normalizer", {{"type", "Sequence"}, {"normalizers", {{{"type", "NFC"}}, {{"type", "Strip"}}}}}), "Strip");
   names(refusal("/pre_tokenizer", nullptr), "ByteLevel");
-  for (const char* type : {"Whitespace", "Metaspace", "BertPreTokenizer"}) names(refusal("/pre_tokenizer", {{"type", type}}), type);
+  for (const char* type : {"Whitespace", "Metaspace", "BertPreTokenizer"})
+    names(refusal("/pre_tokenizer", {{"type", type}}), type);
   names(refusal("/pre_tokenizer", {{"type", "ByteLevel"}, {"add_prefix_space", true}}), "add_prefix_space");
   const std::string split = "/pre_tokenizer/pretokenizers/0/";
   names(refusal(split + "behavior", "Removed"), "Removed");
-  for (const char* pattern : {"a|\\w+", "(?<=a)b", "a.c", "^a", "\\p{Han}+", "(?i:stop)", "a*", "(?:a*)+", "[a&&b]", "(a)\\1", "a{2}+", "(?m)a"}) {
+  for (const char* pattern :
+       {"a|\\w+", "(?<=a)b", "a.c", "^a", "\\p{Han}+", "(?i:stop)", "a*", "(?:a*)+", "[a&&b]", "(a)\\1", "a{2}+", "(?m)a"}) {
     names(refusal(split + "pattern", {{"Regex", pattern}}), "pattern");
   }
   names(refusal("/decoder", nullptr), "decoder");

@@ -87,7 +87,8 @@ TEST_CASE("real tokenizers: ids of every golden directory") {
 TEST_CASE("real tokenizers: the vectors of ggml") {
   const fs::path data = shared_data();
   if (data.empty()) return;
-  const auto [directory, vectors] = GENERATE(table<std::string, std::string>({{"llama2", "llama-spm"}, {"llama3", "llama-bpe"}}));
+  const auto [directory, vectors] =
+      GENERATE(table<std::string, std::string>({{"llama2", "llama-spm"}, {"llama3", "llama-bpe"}}));
   const auto tokenizer = load_tokenizer((data / "tokenizers" / directory).string());
   const std::string stem = (data / "tokenizers/ggml-vocab" / ("ggml-vocab-" + vectors + ".gguf")).string();
   const std::vector<std::string> texts = split(read_file(stem + ".inp"), "\n__ggml_vocab_test__\n");
