@@ -1,5 +1,6 @@
 #include "io/json.h"
 
+#include <limits>
 #include <vector>
 
 #include "base/error.h"
@@ -16,7 +17,8 @@ constexpr std::size_t kLargestFile = 64 << 20;
 // nesting without limit.
 class StrictBuilder : public nlohmann::json_sax<Json> {
  public:
-  explicit StrictBuilder(const std::string& subject) : subject_(subject) {}
+  StrictBuilder(const std::string& subject, const std::map<std::string, JsonMember>& streamed, std::size_t max_values)
+      : subject_(subject), streamed_(streamed), max_values_(max_values) {}
   Json take() { return std::move(root_); }
 
   bool null() override { return add(nullptr); }
@@ -32,8 +34,8 @@ class StrictBuilder : public nlohmann::json_sax<Json> {
   bool end_array() override { return close(); }
 
   bool key(string_t& name) override {
-    if (open_.back()->contains(name)) fail("key " + quote(name) + " is given twice");
-    key_ = name;
+    if (open_.back().value->contains(name)) fail("key " + quote(name) + " is given twice");
+    open_.back().key = name;
     return true;
   }
 
@@ -49,46 +51,90 @@ class StrictBuilder : public nlohmann::json_sax<Json> {
  private:
   [[noreturn]] void fail(const std::string& reason) const { throw Error(ErrorKind::kData, "cannot read", subject_, reason); }
 
+  // A container that is not closed yet; `member` takes its members where it is streamed.
+  struct Frame {
+    Json* value;
+    const JsonMember* member;
+    std::string key;   // of the member being read
+    std::size_t held;  // values held when it was opened
+  };
+
   Json* place(Json value) {
+    if (++held_ > max_values_) fail("holds more than " + std::to_string(max_values_) + " values");
     if (open_.empty()) {
       root_ = std::move(value);
       return &root_;
     }
-    Json& parent = *open_.back();
+    Json& parent = *open_.back().value;
     if (parent.is_array()) {
       parent.push_back(std::move(value));
       return &parent.back();
     }
-    return &(parent[key_] = std::move(value));
+    return &(parent[open_.back().key] = std::move(value));
   }
 
   bool add(Json value) {
-    place(std::move(value));
+    if (!open_.empty() && open_.back().member) {
+      (*open_.back().member)(open_.back().key, std::move(value));
+    } else {
+      place(std::move(value));
+    }
     return true;
   }
 
   // Pointers into parents stay good: a parent changes only after its child is closed.
   bool open(Json value) {
     if (open_.size() == kDeepest) fail("is nested deeper than " + std::to_string(kDeepest) + " levels");
-    open_.push_back(place(std::move(value)));
+    Json* placed = place(std::move(value));
+    open_.push_back({placed, find_member(), {}, held_});
     return true;
   }
 
   bool close() {
+    const Frame closed = std::move(open_.back());
     open_.pop_back();
+    if (open_.empty() || !open_.back().member) return true;
+    Frame& parent = open_.back();
+    Json value = std::move(*closed.value);
+    if (parent.value->is_array()) {
+      parent.value->clear();
+    } else {
+      parent.value->erase(parent.key);
+    }
+    held_ = closed.held - 1;
+    (*parent.member)(parent.key, std::move(value));
     return true;
   }
 
+  // What takes the members of the container that is being opened, or none.
+  const JsonMember* find_member() const {
+    if (streamed_.empty() || open_.empty()) return nullptr;
+    std::string path;
+    for (const Frame& frame : open_) {
+      if (frame.value->is_array() || frame.member) return nullptr;
+      path += path.empty() ? frame.key : "/" + frame.key;
+    }
+    const auto found = streamed_.find(path);
+    return found == streamed_.end() ? nullptr : &found->second;
+  }
+
   const std::string& subject_;
+  const std::map<std::string, JsonMember>& streamed_;
+  const std::size_t max_values_;
+  std::size_t held_ = 0;
   Json root_;
-  std::vector<Json*> open_;
-  std::string key_;
+  std::vector<Frame> open_;
 };
 
 }  // namespace
 
 Json parse_json(std::string_view text, const std::string& subject) {
-  StrictBuilder builder(subject);
+  return parse_json(text, subject, {}, std::numeric_limits<std::size_t>::max());
+}
+
+Json parse_json(std::string_view text, const std::string& subject, const std::map<std::string, JsonMember>& streamed,
+                std::size_t max_values) {
+  StrictBuilder builder(subject, streamed, max_values);
   Json::sax_parse(text, &builder);
   return builder.take();
 }

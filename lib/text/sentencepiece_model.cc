@@ -188,16 +188,6 @@ void check_pieces(const SentencePieceModel& model, const std::string& subject) {
   }
 }
 
-// Llama 3's original file: lines of base64, a space and a rank.
-bool looks_like_tiktoken(std::string_view bytes) {
-  const std::string_view line = bytes.substr(0, bytes.find('\n'));
-  const std::size_t space = line.find(' ');
-  constexpr std::string_view kBase64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=";
-  return space != std::string_view::npos && space >= 4 && space % 4 == 0 && space + 1 < line.size() &&
-         line.substr(0, space).find_first_not_of(kBase64) == std::string_view::npos &&
-         line.substr(space + 1).find_first_not_of("0123456789\r") == std::string_view::npos;
-}
-
 void check_supported(const SentencePieceModel& model, const std::string& subject) {
   const auto refuse = [&](const char* what) {
     throw Error(ErrorKind::kMismatch, "unsupported tokenizer", subject, std::string(what) + " is not supported");
@@ -213,9 +203,18 @@ std::string prefix_override(bool add_dummy_prefix) {
   return std::string("\x1A\x02\x18", 3) + (add_dummy_prefix ? '\x01' : '\x00');
 }
 
+bool is_tiktoken_list(std::string_view bytes) {
+  const std::string_view line = bytes.substr(0, bytes.find('\n'));
+  const std::size_t space = line.find(' ');
+  constexpr std::string_view kBase64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=";
+  return space != std::string_view::npos && space >= 4 && space % 4 == 0 && space + 1 < line.size() &&
+         line.substr(0, space).find_first_not_of(kBase64) == std::string_view::npos &&
+         line.substr(space + 1).find_first_not_of("0123456789\r") == std::string_view::npos;
+}
+
 SentencePieceModel parse_sentencepiece_model(std::string_view bytes, const std::string& subject) {
-  if (looks_like_tiktoken(bytes)) {
-    throw Error(ErrorKind::kMismatch, "unsupported tokenizer", subject, "a tiktoken list (Llama 3) is not supported yet");
+  if (is_tiktoken_list(bytes)) {
+    throw Error(ErrorKind::kMismatch, "unsupported tokenizer", subject, "a tiktoken list (Llama 3) is not supported without its tokenizer.json");
   }
   SentencePieceModel model;
   try {

@@ -39,6 +39,9 @@ struct SentencePieceModel {
 // A fragment of a model file that sets add_dummy_prefix: two concatenated protobuf messages are merged, the last value wins.
 std::string prefix_override(bool add_dummy_prefix);
 
+// True for Llama 3's original file, which has the same name: lines of base64, a space and a rank.
+bool is_tiktoken_list(std::string_view bytes);
+
 // Throws Error{kData} for what is not a whole, consistent model file, and Error{kMismatch} naming what is one but is not
 // supported (a tiktoken list, word models, whitespace as suffix). `subject` is the file's name for messages.
 SentencePieceModel parse_sentencepiece_model(std::string_view bytes, const std::string& subject);

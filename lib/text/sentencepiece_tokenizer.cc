@@ -7,7 +7,6 @@
 
 #include <mutex>
 #include <span>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -15,6 +14,7 @@
 #include "base/hash.h"
 #include "text/sentencepiece_model.h"
 #include "text/split_rule.h"
+#include "text/unit_cache.h"
 #include "text/utf8.h"
 
 namespace uio {
@@ -56,35 +56,6 @@ std::string bytes_of_piece(const Piece& piece, const std::string& unknown_surfac
   }
   return bytes;
 }
-
-// Tokens of units already seen. Emptied when full: common words come back at once.
-class UnitCache {
- public:
-  static constexpr std::size_t kMaxUnitBytes = 48;
-
-  std::span<const Token> find(std::string_view unit) const {
-    const auto entry = entries_.find(unit);
-    if (entry == entries_.end()) return {};
-    return std::span(tokens_).subspan(entry->second.first, entry->second.second);
-  }
-  void insert(std::string_view unit, std::span<const Token> tokens) {
-    if (entries_.size() >= kMaxUnits) {
-      entries_.clear();
-      tokens_.clear();
-    }
-    entries_.emplace(unit, std::pair(tokens_.size(), tokens.size()));
-    tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
-  }
-
- private:
-  static constexpr std::size_t kMaxUnits = 1u << 16;
-  struct Hash {
-    using is_transparent = void;
-    std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
-  };
-  std::unordered_map<std::string, std::pair<std::size_t, std::size_t>, Hash, std::equal_to<>> entries_;
-  std::vector<Token> tokens_;
-};
 
 class SentencePieceTokenizer : public Tokenizer {
  public:
@@ -242,15 +213,10 @@ std::vector<Token> SentencePieceTokenizer::encode(std::string_view text, bool is
 }
 
 std::size_t SentencePieceTokenizer::safe_cut(std::string_view text) const {
-  const auto begin_of_character_before = [&](std::size_t at) {
-    do --at;
-    while (at > 0 && (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80);
-    return at;
-  };
   if (text.empty()) return 0;
-  std::size_t right = begin_of_character_before(text.size());
+  std::size_t right = begin_of_character_before(text, text.size());
   while (right > 0) {
-    const std::size_t left = begin_of_character_before(right);
+    const std::size_t left = begin_of_character_before(text, right);
     if (split_.is_exact(character_at(text, left).code, character_at(text, right).code)) return right;
     right = left;
   }

@@ -1,12 +1,16 @@
 // Which tokenizer a model directory has, and ids back to text.
 #include "text/tokenizer.h"
 
+#include <algorithm>
 #include <filesystem>
+#include <initializer_list>
 #include <optional>
 
 #include "base/error.h"
 #include "io/file.h"
 #include "io/json.h"
+#include "text/byte_bpe_tokenizer.h"
+#include "text/sentencepiece_model.h"
 #include "text/sentencepiece_tokenizer.h"
 #include "text/utf8.h"
 
@@ -15,7 +19,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t kMaxModelBytes = 256u << 20;
+constexpr std::size_t kMaxModelBytes = 256u << 20, kMaxJsonBytes = 64u << 20;
 
 // A boolean of the configuration; nothing where it is absent or null.
 std::optional<bool> read_flag(const Json& config, const char* key, const std::string& path) {
@@ -35,17 +39,23 @@ std::string read_token_name(const Json& config, const char* key) {
   return {};
 }
 
-SentencePieceRules read_rules(const std::string& path) {
-  const Json config = read_json(path);
+// The configuration, whose class is one of those that do what this program does: others surround the tokens with further rules
+// (prefixes, languages, suffixes).
+Json read_configuration(const std::string& path, std::initializer_list<std::string_view> classes) {
+  Json config = read_json(path);
   if (!config.is_object()) throw Error(ErrorKind::kData, "wrong tokenizer configuration", path, "it is not a JSON object");
   if (const auto found = config.find("tokenizer_class"); found != config.end() && !found->is_null()) {
     const std::string name = found->is_string() ? found->get<std::string>() : found->dump();
-    // Others surround the pieces with further rules (prefixes, languages, suffixes).
-    if (name != "LlamaTokenizer" && name != "LlamaTokenizerFast" && name != "CodeLlamaTokenizer" &&
-        name != "CodeLlamaTokenizerFast") {
+    if (std::find(classes.begin(), classes.end(), name) == classes.end()) {
       throw Error(ErrorKind::kMismatch, "unsupported tokenizer", path, "tokenizer_class " + name + " is not supported");
     }
   }
+  return config;
+}
+
+SentencePieceRules read_sentencepiece_rules(const std::string& path) {
+  const Json config =
+      read_configuration(path, {"LlamaTokenizer", "LlamaTokenizerFast", "CodeLlamaTokenizer", "CodeLlamaTokenizerFast"});
   SentencePieceRules rules;
   rules.add_bos = read_flag(config, "add_bos_token", path).value_or(true);
   rules.is_legacy = read_flag(config, "legacy", path).value_or(true);
@@ -61,21 +71,40 @@ SentencePieceRules read_rules(const std::string& path) {
   return rules;
 }
 
+ByteBpeRules read_byte_bpe_rules(const std::string& path) {
+  const Json config =
+      read_configuration(path, {"PreTrainedTokenizer", "PreTrainedTokenizerFast", "TokenizersBackend", "GPT2Tokenizer",
+                                "GPT2TokenizerFast", "GPTNeoXTokenizer", "GPTNeoXTokenizerFast", "LlamaTokenizer",
+                                "LlamaTokenizerFast", "Qwen2Tokenizer", "Qwen2TokenizerFast"});
+  for (const char* key : {"add_eos_token", "add_prefix_space"}) {
+    if (read_flag(config, key, path) == true) {
+      throw Error(ErrorKind::kMismatch, "unsupported tokenizer", path,
+                  std::string(key) + " is not supported with tokenizer.json");
+    }
+  }
+  ByteBpeRules rules;
+  rules.add_bos = read_flag(config, "add_bos_token", path);
+  rules.bos_token = read_token_name(config, "bos_token");
+  rules.eos_token = read_token_name(config, "eos_token");
+  return rules;
+}
+
 }  // namespace
 
 std::unique_ptr<Tokenizer> load_tokenizer(const std::string& directory) {
   const fs::path base(directory);
   std::error_code ignored;
-  const std::string model = (base / "tokenizer.model").string();
+  const std::string model = (base / "tokenizer.model").string(), json = (base / "tokenizer.json").string();
   const std::string config = (base / "tokenizer_config.json").string();
-  if (!fs::exists(model, ignored) && fs::exists(base / "tokenizer.json", ignored)) {
-    throw Error(ErrorKind::kMismatch, "unsupported tokenizer", directory,
-                "it has a tokenizer.json but no tokenizer.model, and tokenizer.json is not supported yet");
+  const bool has_config = fs::exists(config, ignored), has_json = fs::exists(json, ignored);
+  if (!has_json || fs::exists(model, ignored)) {
+    const std::string bytes = read_all(*open_source(model), kMaxModelBytes);
+    if (!has_json || !is_tiktoken_list(bytes)) {
+      return make_sentencepiece_tokenizer(bytes, has_config ? read_sentencepiece_rules(config) : SentencePieceRules(), model);
+    }
   }
-  SentencePieceRules rules;
-  const std::string bytes = read_all(*open_source(model), kMaxModelBytes);
-  if (fs::exists(config, ignored)) rules = read_rules(config);
-  return make_sentencepiece_tokenizer(bytes, rules, model);
+  const std::string bytes = read_all(*open_source(json), kMaxJsonBytes);
+  return make_byte_bpe_tokenizer(bytes, has_config ? read_byte_bpe_rules(config) : ByteBpeRules(), json);
 }
 
 std::string Tokenizer::decode(const std::vector<std::int32_t>& ids, bool is_start) const {

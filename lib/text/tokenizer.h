@@ -27,7 +27,7 @@ class Tokenizer {
   // End-of-sequence token of the tokenizer, or -1.
   virtual std::int32_t eos() const = 0;
 
-  // Ids of a whole text, without BOS; never special tokens (`<s>` in text is text). The spans tile the text. The text is
+  // Ids of a whole text, without BOS; never special tokens (`<s>` in text is text), but added ones that are not special. The spans tile the text. The text is
   // valid UTF-8. `is_start`: the text begins the document, so the tokenizer's prefix space applies. A text may have no token
   // at all: an empty one, or spaces where the tokenizer removes extra ones.
   // BPE: the ids that SentencePiece gives for the text at once. Unigram: the best path of every stretch between places where
@@ -47,9 +47,10 @@ class Tokenizer {
   std::string decode(const std::vector<std::int32_t>& ids, bool is_start) const;
 };
 
-// Reads `directory`/tokenizer.model with the rules of tokenizer_config.json where there is one (add_bos_token, default
-// true; add_prefix_space, legacy). Throws Error{kIo} when missing, Error{kData} when damaged, Error{kMismatch} naming what
-// is not supported (a directory with tokenizer.json alone, for now).
+// Reads `directory`/tokenizer.model (SentencePiece) with the rules of tokenizer_config.json where there is one (add_bos_token,
+// default true; add_prefix_space, legacy). Where there is none, or it is Llama 3's tiktoken list: tokenizer.json (byte-level
+// BPE) with add_bos_token (default: what the file's post-processor does), bos_token and eos_token. Throws Error{kIo} when
+// missing, Error{kData} when damaged, Error{kMismatch} naming what is not supported.
 std::unique_ptr<Tokenizer> load_tokenizer(const std::string& directory);
 
 // Token ids to text as they are made: hands out whole UTF-8 characters only, the prefix space taken off once.

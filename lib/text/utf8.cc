@@ -93,4 +93,18 @@ Character character_at(std::string_view text, std::size_t at) {
   }
 }
 
+std::size_t begin_of_character_before(std::string_view text, std::size_t at) {
+  do --at;
+  while (at > 0 && (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80);
+  return at;
+}
+
+std::string utf8_of(char32_t code) {
+  const auto low = [&](int shift) { return static_cast<char>(0x80 | (code >> shift & 0x3F)); };
+  if (code < 0x80) return {static_cast<char>(code)};
+  if (code < 0x800) return {static_cast<char>(0xC0 | code >> 6), low(0)};
+  if (code < 0x10000) return {static_cast<char>(0xE0 | code >> 12), low(6), low(0)};
+  return {static_cast<char>(0xF0 | code >> 18), low(12), low(6), low(0)};
+}
+
 }  // namespace uio

@@ -27,5 +27,9 @@ struct Character {
 };
 // The character at `text[at]`; `at` < text.size().
 Character character_at(std::string_view text, std::size_t at);
+// Where the character begins that ends at `at` > 0.
+std::size_t begin_of_character_before(std::string_view text, std::size_t at);
+// The character's bytes; `code` is not a surrogate and not beyond U+10FFFF.
+std::string utf8_of(char32_t code);
 
 }  // namespace uio

@@ -307,7 +307,7 @@ test_tokenizer() {
   fresh_model
   rm bad/tokenizer.model
   echo '{}' >bad/tokenizer.json
-  expect_refused 4 "unsupported tokenizer: 'bad'"
+  expect_refused 4 "unsupported tokenizer: 'bad/tokenizer.json': version"
   # More pieces than rows of the embedding.
   fresh_model
   cp "$UIO_ROOT/tests/golden/text/bpe-bytes/tokenizer.model" bad
