@@ -181,6 +181,7 @@ GenerateResult generate(const Ready& ready, const GenerateRequest& request, bool
                     "made with " + segment.tokenizer + ", this one is " + tokenizer.fingerprint());
       for (const std::int32_t token : segment.tokens) sampler.note(token);
       if (!segment.tokens.empty()) last = session.add_tokens(segment.tokens);
+      if (segment.is_closed) session.close_segment();
     }
   }
   for (const std::int32_t token : prompt) sampler.note(token);
