@@ -4,10 +4,9 @@
 
 int main(int argc, char** argv) {
   uio::cli::run_program(uio::cli::kCompress, argc, argv, [](uio::cli::Session& session) {
-    uio::CompressJob job = session.settings().compress;
     session.refuse_terminal(session.settings().output);
     const std::vector<std::string> inputs = session.inputs();
-    job.choice = session.model();
+    const uio::CompressJob job = session.compress();
     uio::JobIo& io = session.open(inputs);
     uio::cli::load_core().compress(job, io);
   });

@@ -41,6 +41,7 @@ _uio_segment() {
   local current option
   _uio_where
   case $option in
+    --boundaries) _uio_words 'fixed content paragraph' ;;
     -m | --model) _uio_directories ;;
     -a | --adapter) _uio_directories ;;
     --device) _uio_words 'auto cpu cuda' ;;
@@ -48,7 +49,7 @@ _uio_segment() {
     -o | --output) _uio_files ;;
     --progress) _uio_words 'auto always never' ;;
     -l | --segment-length | -j | --threads | --seed | --level) COMPREPLY=() ;;
-    *) _uio_operand '--lines --jsonl --replace-invalid -m --model -a --adapter -l --segment-length --device --dtype -j --threads --seed -o --output --level -f --force -q --quiet -v --verbose --progress -h --help -V --version' ;;
+    *) _uio_operand '--lines --jsonl --replace-invalid --boundaries -m --model -a --adapter -l --segment-length --device --dtype -j --threads --seed -o --output --level -f --force -q --quiet -v --verbose --progress -h --help -V --version' ;;
   esac
 }
 complete -F _uio_segment uio-segment
@@ -58,14 +59,15 @@ _uio_compress() {
   _uio_where
   case $option in
     --form) _uio_words 'kv hidden' ;;
+    --cache-dir) _uio_directories ;;
     -m | --model) _uio_directories ;;
     -a | --adapter) _uio_directories ;;
     --device) _uio_words 'auto cpu cuda' ;;
     --dtype) _uio_words 'auto f32 bf16 f16 f64' ;;
     -o | --output) _uio_files ;;
     --progress) _uio_words 'auto always never' ;;
-    --batch | -l | --segment-length | --memory-length | -j | --threads | --seed | --level) COMPREPLY=() ;;
-    *) _uio_operand '--form --batch -m --model -a --adapter -l --segment-length --memory-length --device --dtype -j --threads --seed -o --output --level -f --force -q --quiet -v --verbose --progress -h --help -V --version' ;;
+    --batch | --cache-size | -l | --segment-length | --memory-length | -j | --threads | --seed | --level) COMPREPLY=() ;;
+    *) _uio_operand '--form --batch --cache-dir --no-cache --cache-size -m --model -a --adapter -l --segment-length --memory-length --device --dtype -j --threads --seed -o --output --level -f --force -q --quiet -v --verbose --progress -h --help -V --version' ;;
   esac
 }
 complete -F _uio_compress uio-compress

@@ -49,6 +49,18 @@ std::uint64_t parse_whole(const std::string& option, const std::string& text, st
   return value;
 }
 
+std::uint64_t parse_size(const std::string& option, const std::string& text) {
+  static const std::string kUnits = "KMGT";
+  const std::size_t unit = text.empty() ? std::string::npos : kUnits.find(text.back());
+  const int shift = unit == std::string::npos ? 0 : 10 * static_cast<int>(unit + 1);
+  const std::string digits = shift ? text.substr(0, text.size() - 1) : text;
+  std::uint64_t number = 0;
+  const auto [end, failed] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+  if (digits.empty() || failed != std::errc() || end != digits.data() + digits.size() || number == 0 || number > (UINT64_MAX >> 1 >> shift))
+    refuse(option, text, "a number of bytes from 1 on, like 500M");
+  return number << shift;
+}
+
 double parse_real(const std::string& option, const std::string& text, double least, double most) {
   double value = 0;
   const char* end = text.data() + text.size();

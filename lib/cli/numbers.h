@@ -11,6 +11,8 @@ namespace uio::cli {
 
 // Each throws Error{kUsage} that names `option`, the value found and what was expected.
 std::uint64_t parse_whole(const std::string& option, const std::string& text, std::uint64_t least, std::uint64_t most);
+// A number of bytes from 1 on, perhaps with K, M, G or T (powers of 1024) behind it.
+std::uint64_t parse_size(const std::string& option, const std::string& text);
 // Decimal, exponent allowed; no infinity, no NaN, no hexadecimal.
 double parse_real(const std::string& option, const std::string& text, double least, double most);
 // `choices` are separated by `|`.

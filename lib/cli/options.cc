@@ -306,6 +306,28 @@ const Option kRows[] = {
      .manual = "Replace bytes that are not valid UTF-8 by U+FFFD.\nWithout it such a document is refused with the offset of "
                "its first invalid byte.",
      .store = [](Settings& s, const Given&) { s.segment.replace_invalid = s.score.replace_invalid = true; }},
+    {.programs = kSegment,
+     .category = Category::kTask,
+     .name = "boundaries",
+     .value = "NAME",
+     .choices = "fixed|content|paragraph",
+     .shown_default = "fixed",
+     .completion = Completion::kChoices,
+     .affects_bytes = true,
+     .help = "where segments end: every N tokens, or where the text says so",
+     .manual = "Where segments end.\n"
+               ".Bl -tag -width paragraph -compact\n"
+               ".It Cm fixed\nEvery\n.Ar N\ntokens, the length of a segment.\n"
+               ".It Cm content\nWhere the tokens before the end say so, so that an edit changes the segments near it only.\n"
+               ".It Cm paragraph\nThe same, at the end of a paragraph where one is in reach, else of a line.\n.El\n"
+               "See\n.Sx Boundaries .",
+     .store =
+         [](Settings& s, const Given& g) {
+           const std::string& name = parse_choice(g.option, g.text, g.choices);
+           s.segment.boundaries = name == "content"     ? Boundaries::kContent
+                                  : name == "paragraph" ? Boundaries::kParagraph
+                                                        : Boundaries::kFixed;
+         }},
     {.programs = kCompress,
      .category = Category::kTask,
      .name = "form",
@@ -336,9 +358,44 @@ const Option kRows[] = {
      .category = Category::kTask,
      .name = "batch",
      .value = "N",
-     .help = "compress N segments at once (default: chosen)",
-     .manual = "Compress\n.Ar N\nsegments at once.\nThe default is chosen by the size of the model and of the segments.",
+     .shown_default = "1",
+     .help = "compress up to N segments of the same length at once",
+     .manual = "Compress up to\n.Ar N\nsegments of the same length, one behind the other, at once.\n"
+               "Other values than 1 may change the last bits of very small models' memories, and a memory is then found in the cache only "
+               "where it stands at the same place of as many.",
      .store = [](Settings& s, const Given& g) { s.compress.batch = whole(g, 1, 65536); }},
+    {.programs = kCompress,
+     .category = Category::kTask,
+     .name = "cache-dir",
+     .value = "DIR",
+     .completion = Completion::kDirectory,
+     .help = "keep memories in DIR, and take those that are there",
+     .manual = "Keep the memories that are made in\n.Ar DIR ,\nwhich is created when it is missing, and take those that are there instead of making "
+               "them again.\nWhat is written is the same to the byte.\nThe default is\n.Ev UIO_MEMORY_CACHE ,\nelse nothing is kept.\nSee\n.Sx Cache .",
+     .store =
+         [](Settings& s, const Given& g) {
+           s.compress.memory_cache = file_name(g);
+           s.no_cache = false;
+         }},
+    {.programs = kCompress,
+     .category = Category::kTask,
+     .name = "no-cache",
+     .help = "keep no memories, whatever $UIO_MEMORY_CACHE says",
+     .manual = "Neither keep memories nor take any, whatever\n.Ev UIO_MEMORY_CACHE\nsays.\nOf this and\n.Fl \\-cache\\-dir ,\nthe last one wins.",
+     .store =
+         [](Settings& s, const Given&) {
+           s.compress.memory_cache.clear();
+           s.no_cache = true;
+         }},
+    {.programs = kCompress,
+     .category = Category::kTask,
+     .name = "cache-size",
+     .value = "SIZE",
+     .shown_default = "4G",
+     .help = "let the cache hold SIZE bytes; K, M, G and T are powers of 1024",
+     .manual = "Let the cache hold\n.Ar SIZE\nbytes; a number may be followed by\n.Cm K , M , G\nor\n.Cm T ,\npowers of 1024.\n"
+               "When it holds more, the memories that were not used for longest go.",
+     .store = [](Settings& s, const Given& g) { s.compress.cache_bytes = parse_size(g.option, g.text); }},
 
     // --- the model
     {.programs = kAllPrograms,

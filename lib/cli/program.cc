@@ -143,6 +143,13 @@ ModelChoice Session::model() const {
   return choice;
 }
 
+CompressJob Session::compress() const {
+  CompressJob job = settings_.compress;
+  if (job.memory_cache.empty() && !settings_.no_cache) job.memory_cache = environment("UIO_MEMORY_CACHE");
+  job.choice = model();
+  return job;
+}
+
 void Session::refuse_terminal(const std::string& output) const {
   if (output == "-" && isatty(STDOUT_FILENO) && !settings_.force)
     throw Error(ErrorKind::kUsage, "refusing to write binary data to a terminal", "", "", "use -o FILE or a pipe, or --force");

@@ -21,6 +21,8 @@ class Session {
   std::vector<std::string> inputs() const;
   // The model, adapter and cache that options, environment and installation point to, with the other options on the model.
   ModelChoice model() const;
+  // What to compress with; the directory of the cache from the environment where no option says it.
+  CompressJob compress() const;
   // Throws Error{kUsage} when `output`, the name of a file, is a terminal, unless --force: the bytes to come are not text.
   void refuse_terminal(const std::string& output) const;
   // Opens the output. From here on the run can fail only for what it finds in its inputs, or at the end of the disk.

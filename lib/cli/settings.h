@@ -28,6 +28,7 @@ struct Settings {
   bool lines = false, jsonl = false;  // what a document of a text is
   std::string prompt_file;            // of uio-decode; empty: none
   bool has_prompt = false;            // --prompt or --prompt-file was given, be it empty
+  bool no_cache = false;              // of uio-compress: --no-cache
   bool list_estimators = false;       // of uio-train-step: print the table and end
 
   std::string output = "-";

@@ -40,8 +40,10 @@ struct JobIo {
 struct CompressJob {
   ModelChoice choice;
   Form form = Form::kKv;
-  int batch = 0;  // segments at once; 0: chosen
+  int batch = 1;  // segments at once
   int level = 1;  // zstd
+  std::string memory_cache;          // directory that keeps memories from run to run; empty: none
+  std::uint64_t cache_bytes = 4ull << 30;  // what it may hold
 };
 
 // How the next token is chosen. Temperature 0 is greedy.

@@ -124,6 +124,9 @@ bool exists(const std::string& path) {
   return std::filesystem::exists(path, ignored);
 }
 
+// (slot + 1)·tokens/slots, rounded to the nearest.
+std::int64_t staged(std::int64_t slot, std::int64_t tokens, std::int64_t slots) { return ((slot + 1) * 2 * tokens + slots) / (2 * slots); }
+
 // Throws Error{kMismatch} where the last memory token would stand behind the model's positions.
 void check_positions(const Adapter& adapter, const Model& model) {
   const std::int64_t last = adapter.slot_position(adapter.config.memory_length - 1) + 1, capacity = model.config().capacity();
@@ -137,14 +140,14 @@ void check_positions(const Adapter& adapter, const Model& model) {
 
 const char* name_of(SlotRule rule) { return rule == SlotRule::kStaged ? "staged" : "causal"; }
 
-std::int64_t Adapter::slot_cover(std::int64_t slot) const {
-  if (config.mask == SlotRule::kCausal) return config.segment_length;
-  return ((slot + 1) * 2 * config.segment_length + config.memory_length) / (2 * static_cast<std::int64_t>(config.memory_length));
+std::int64_t Adapter::slot_cover(std::int64_t slot, std::int64_t tokens) const {
+  if (config.mask == SlotRule::kCausal) return tokens;
+  return staged(slot, tokens, config.memory_length);
 }
 
-std::int64_t Adapter::slot_position(std::int64_t slot) const {
-  if (config.positions == SlotRule::kCausal) return static_cast<std::int64_t>(config.segment_length) + slot;
-  return ((slot + 1) * 2 * config.segment_length + config.memory_length) / (2 * static_cast<std::int64_t>(config.memory_length));
+std::int64_t Adapter::slot_position(std::int64_t slot, std::int64_t tokens) const {
+  if (config.positions == SlotRule::kCausal) return tokens + slot;
+  return staged(slot, tokens, config.memory_length);
 }
 
 Json to_json(const AdapterConfig& config) {

@@ -15,8 +15,8 @@ namespace uio {
 
 // How memory slots see the segment, and where they stand (arXiv 2406.18173, released code).
 enum class SlotRule {
-  kStaged,  // slot i sees the first round((i+1)·L/M) tokens and itself, at that position
-  kCausal   // slot i sees every token and the slots before it, at position L + i
+  kStaged,  // slot i sees the first round((i+1)·n/M) of n tokens and itself, at that position
+  kCausal   // slot i sees every token and the slots before it, at position n + i
 };
 const char* name_of(SlotRule rule);
 
@@ -47,9 +47,13 @@ struct Adapter {
   std::vector<LayerLora> transfer;  // per layer, keys and values only
   std::string fingerprint;
 
-  // Token position of slot i, and how many of the segment's first tokens it sees.
-  std::int64_t slot_position(std::int64_t slot) const;
-  std::int64_t slot_cover(std::int64_t slot) const;
+  // Token position of slot i, and how many of the segment's first tokens it sees, in a segment of `tokens` tokens: at most L, which
+  // only a segment that its content closes is shorter than.
+  std::int64_t slot_position(std::int64_t slot, std::int64_t tokens) const;
+  std::int64_t slot_cover(std::int64_t slot, std::int64_t tokens) const;
+  // In one of L tokens.
+  std::int64_t slot_position(std::int64_t slot) const { return slot_position(slot, config.segment_length); }
+  std::int64_t slot_cover(std::int64_t slot) const { return slot_cover(slot, config.segment_length); }
 };
 
 // Reads a directory. Throws what its files deserve, and Error{kMismatch} for tensors of other shapes than the model's or an

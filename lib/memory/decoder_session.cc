@@ -54,6 +54,10 @@ void DecoderSession::end_document() {
   local_begin_ = context_.length();
 }
 
+void DecoderSession::close_segment() {
+  if (method_ && !local_.empty()) compress_local();
+}
+
 // Drops the oldest entries until `tokens` more positions are free.
 void DecoderSession::make_room(std::int64_t tokens) {
   if (context_.length() + tokens <= context_.capacity()) return;

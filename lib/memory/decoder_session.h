@@ -32,6 +32,8 @@ class DecoderSession {
   void add_memory(KeysValues memory);
   // The local text so far belongs to a document that has ended: it stays raw, and what follows starts a new local text.
   void end_document();
+  // The local text so far is a segment that its content closed: it is compressed though it is shorter than L.
+  void close_segment();
   // Feeds tokens, compressing as segments fill up. Returns the last token's residual row, [1, D].
   at::Tensor add_tokens(const std::vector<std::int32_t>& tokens);
 

@@ -65,9 +65,10 @@ void Generation::read(const Blob& blob) {
       if (!session_.local().empty()) session_.end_document();
       session_.add_memory(blob.memories[next++]);
     } else {
-      const auto& tokens = std::get<Segment>(record).tokens;
-      for (const std::int32_t token : tokens) sampler_.note(token);
-      if (!tokens.empty()) last_ = session_.add_tokens(tokens);
+      const auto& segment = std::get<Segment>(record);
+      for (const std::int32_t token : segment.tokens) sampler_.note(token);
+      if (!segment.tokens.empty()) last_ = session_.add_tokens(segment.tokens);
+      if (segment.is_closed) session_.close_segment();
     }
   }
 }

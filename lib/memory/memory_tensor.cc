@@ -45,8 +45,7 @@ std::string token_hash(const std::vector<std::int32_t>& tokens) {
   return sha256_hex(std::as_bytes(std::span(tokens)));
 }
 
-Memory to_record(const Segment& segment, const MemoryMethod& method, const Model& model, Form form, const at::Tensor& hidden,
-                 const at::Tensor& keys, const at::Tensor& values) {
+Memory memory_header(const Segment& segment, const MemoryMethod& method, const Model& model, Form form) {
   const Adapter& adapter = method.adapter();
   const ModelConfig& c = model.config();
   Memory memory;
@@ -60,19 +59,27 @@ Memory to_record(const Segment& segment, const MemoryMethod& method, const Model
   memory.form = form;
   memory.dtype = dtype_of(model.placement().stored);
   memory.layers = static_cast<std::uint32_t>(c.layers);
+  memory.kv_heads = form == Form::kKv ? static_cast<std::uint32_t>(c.kv_heads) : 1;
+  memory.head_size = static_cast<std::uint32_t>(form == Form::kKv ? c.head_size : c.hidden_size);
   memory.memory_length = adapter.config.memory_length;
   memory.segment_length = adapter.config.segment_length;
   memory.token_count = static_cast<std::uint32_t>(segment.tokens.size());
-  if (form == Form::kKv) {
-    memory.kv_heads = static_cast<std::uint32_t>(c.kv_heads);
-    memory.head_size = static_cast<std::uint32_t>(c.head_size);
+  return memory;
+}
+
+void set_tensors(Memory& memory, const at::Tensor& hidden, const at::Tensor& keys, const at::Tensor& values) {
+  if (memory.form == Form::kKv) {
     memory.keys = copy_of(keys);
     memory.values = copy_of(values);
   } else {
-    memory.kv_heads = 1;
-    memory.head_size = static_cast<std::uint32_t>(c.hidden_size);
     memory.keys = copy_of(hidden);
   }
+}
+
+Memory to_record(const Segment& segment, const MemoryMethod& method, const Model& model, Form form, const at::Tensor& hidden,
+                 const at::Tensor& keys, const at::Tensor& values) {
+  Memory memory = memory_header(segment, method, model, form);
+  set_tensors(memory, hidden, keys, values);
   return memory;
 }
 

@@ -6,6 +6,10 @@
 
 namespace uio {
 
+// The record of one segment without its tensors: all of it but what is computed.
+Memory memory_header(const Segment& segment, const MemoryMethod& method, const Model& model, Form form);
+// Puts the tensors of one encoded segment into such a record: `hidden` [N, M, D], or in the kv form `keys` and `values` [N, G, M, d].
+void set_tensors(Memory& memory, const at::Tensor& hidden, const at::Tensor& keys, const at::Tensor& values);
 // The record of one encoded segment. `hidden` [N, M, D]; in the kv form `kv` holds its keys and values [N, G, M, d].
 Memory to_record(const Segment& segment, const MemoryMethod& method, const Model& model, Form form, const at::Tensor& hidden,
                  const at::Tensor& keys, const at::Tensor& values);

@@ -23,8 +23,8 @@ class MemoryMethod {
   virtual const Adapter& adapter() const = 0;
   // Whether a segment's memory depends on the memories before it in its document.
   virtual bool is_recurrent() const { return false; }
-  // Hidden memories of whole segments, ids [B, L] int64: [B, N, M, D] in placement.stored. A segment's memory does not depend on
-  // the others in the batch. `earlier`: those of the documents' segments before, oldest first, where the method is recurrent.
+  // Hidden memories of whole segments, ids [B, n] int64 with n ≤ L (fewer than L where their content closed them): [B, N, M, D] in
+  // placement.stored. A segment's memory does not depend on the others in the batch. `earlier`: those of the documents' segments before, oldest first, where the method is recurrent.
   // Differentiable in the adapter, in the base's weights and in `earlier`, where these require gradients; so is transfer().
   virtual at::Tensor encode(const at::Tensor& ids, std::span<const at::Tensor> earlier = {}) const = 0;
   // What the decoder reads: hidden [B, N, M, D] through the transfer head.

@@ -26,31 +26,26 @@ class Uio : public MemoryMethod {
         adapter_(std::move(adapter)),
         rope_(model.config(), std::max(adapter_.slot_position(memory_length() - 1) + 1, segment_length()), model.placement().computed,
               model.placement().device) {
-    const auto device = model.placement().device;
-    std::vector<std::int64_t> positions;
-    for (std::int64_t slot = 0; slot < memory_length(); ++slot) positions.push_back(adapter_.slot_position(slot));
-    slot_positions_ = at::tensor(positions).to(device);
-    std::vector<std::int64_t> covers;
-    for (std::int64_t slot = 0; slot < memory_length(); ++slot) covers.push_back(adapter_.slot_cover(slot));
-    const at::Tensor slot_covers = at::tensor(covers).to(device);
-    const at::Tensor token = at::arange(segment_length(), slot_covers.options()), slot = at::arange(memory_length(), slot_covers.options());
-    sees_tokens_ = token.unsqueeze(0).lt(slot_covers.unsqueeze(1));
-    sees_slots_ = adapter_.config.mask == SlotRule::kStaged ? slot.unsqueeze(1).eq(slot.unsqueeze(0)) : slot.unsqueeze(1).ge(slot.unsqueeze(0));
+    whole_ = slots_of(segment_length());
   }
 
   const Adapter& adapter() const override { return adapter_; }
 
   at::Tensor encode(const at::Tensor& ids, std::span<const at::Tensor>) const override {
-    const std::int64_t batch = ids.size(0), slots = memory_length(), layers = model_.config().layers;
+    const std::int64_t batch = ids.size(0), tokens = ids.size(1), slots = memory_length(), layers = model_.config().layers;
+    if (tokens < 1 || tokens > segment_length())
+      throw Error(ErrorKind::kInternal, "segment of another length", "", std::to_string(tokens) + " tokens, from 1 to " + std::to_string(segment_length()) + " fit");
+    const Slots seen = tokens == segment_length() ? whole_ : slots_of(tokens);
     const at::Tensor rows = adapter_.memory_tokens.expand({slots, -1}).unsqueeze(0).expand({batch, -1, -1});
-    at::Tensor x = at::cat({model_.embed(ids), rows}, 1);  // [B, L+M, D]
+    at::Tensor x = at::cat({model_.embed(ids), rows}, 1);  // [B, n+M, D]
     std::vector<at::Tensor> memory;
     for (std::int64_t l = 0; l < layers; ++l) {
       const at::Tensor input = model_.attention_input(l, x);
       memory.push_back(input.narrow(1, input.size(1) - slots, slots));
       // What the last layer would compute is read by nobody, and of the layer before it only the slots' rows are.
       if (l < layers - 1)
-        x = recompute([this, l, layers](const at::Tensor& x, const at::Tensor& input, const at::Tensor&) { return layer(l, x, input, l == layers - 2); },
+        x = recompute([this, l, layers, seen](const at::Tensor& x, const at::Tensor& input,
+                                              const at::Tensor&) { return layer(l, x, input, seen, l == layers - 2); },
                       x, input);
     }
     return at::stack(memory, 1).to(model_.placement().stored);
@@ -86,9 +81,28 @@ class Uio : public MemoryMethod {
   }
 
  private:
+  // Where the slots of a segment of n tokens stand, and what they see.
+  struct Slots {
+    at::Tensor positions;                // [M] int64
+    at::Tensor sees_tokens, sees_slots;  // [M, n], [M, M] bool: the mask is the method's own, a base's sliding window does not narrow it
+  };
+
+  Slots slots_of(std::int64_t tokens) const {
+    std::vector<std::int64_t> positions, covers;
+    for (std::int64_t slot = 0; slot < memory_length(); ++slot) {
+      positions.push_back(adapter_.slot_position(slot, tokens));
+      covers.push_back(adapter_.slot_cover(slot, tokens));
+    }
+    const auto device = model_.placement().device;
+    const at::Tensor cover = at::tensor(covers).to(device);
+    const at::Tensor token = at::arange(tokens, cover.options()), slot = at::arange(memory_length(), cover.options());
+    return {at::tensor(positions).to(device), token.unsqueeze(0).lt(cover.unsqueeze(1)),
+            adapter_.config.mask == SlotRule::kStaged ? slot.unsqueeze(1).eq(slot.unsqueeze(0)) : slot.unsqueeze(1).ge(slot.unsqueeze(0))};
+  }
+
   // One encoder layer; with `slots_only` the rows of the tokens, which nobody reads any more, are neither attended for nor fed on.
-  at::Tensor layer(std::int64_t l, const at::Tensor& x, const at::Tensor& input, bool slots_only) const {
-    const std::int64_t tokens = segment_length(), slots = memory_length();
+  at::Tensor layer(std::int64_t l, const at::Tensor& x, const at::Tensor& input, const Slots& seen, bool slots_only) const {
+    const std::int64_t slots = memory_length(), tokens = input.size(1) - slots;
     const LayerLora& lora = adapter_.encoder[static_cast<std::size_t>(l)];
     const double scale = 1.0 / std::sqrt(static_cast<double>(model_.config().head_size));
     const at::Tensor asking = slots_only ? input.narrow(1, tokens, slots) : input;
@@ -97,10 +111,10 @@ class Uio : public MemoryMethod {
     const at::Tensor v = model_.heads(l, Projection::kValue, input, &lora[static_cast<int>(Projection::kValue)]).transpose(1, 2);
 
     const at::Tensor token_keys = rope_.rotate(k.narrow(2, 0, tokens), 0), token_values = v.narrow(2, 0, tokens);
-    const at::Tensor slot_keys = rope_.rotate(k.narrow(2, tokens, slots), slot_positions_), slot_values = v.narrow(2, tokens, slots);
-    const at::Tensor slot_queries = rope_.rotate(q.narrow(2, slots_only ? 0 : tokens, slots), slot_positions_);
-    const AttentionPart to_tokens{slot_queries, token_keys, token_values, Visible::kMask, sees_tokens_};
-    const AttentionPart to_slots{slot_queries, slot_keys, slot_values, Visible::kMask, sees_slots_};
+    const at::Tensor slot_keys = rope_.rotate(k.narrow(2, tokens, slots), seen.positions), slot_values = v.narrow(2, tokens, slots);
+    const at::Tensor slot_queries = rope_.rotate(q.narrow(2, slots_only ? 0 : tokens, slots), seen.positions);
+    const AttentionPart to_tokens{slot_queries, token_keys, token_values, Visible::kMask, seen.sees_tokens};
+    const AttentionPart to_slots{slot_queries, slot_keys, slot_values, Visible::kMask, seen.sees_slots};
     const AttentionPart slot_parts[] = {to_tokens, to_slots};
     at::Tensor attended = kernels::attention(slot_parts, scale).transpose(1, 2).flatten(2);  // [B, M, H·d]
     if (!slots_only) {
@@ -113,8 +127,7 @@ class Uio : public MemoryMethod {
   const Model& model_;
   Adapter adapter_;
   RopeTable rope_;
-  at::Tensor slot_positions_;             // [M] int64
-  at::Tensor sees_tokens_, sees_slots_;   // [M, L], [M, M] bool: the mask is the method's own, a base's sliding window does not narrow it
+  Slots whole_;  // of L tokens
 };
 
 }  // namespace

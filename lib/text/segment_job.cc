@@ -73,7 +73,7 @@ void segment(const SegmentJob& job, JobIo& io) {
   const std::vector<std::string> inputs = io.inputs.empty() ? std::vector<std::string>{"-"} : io.inputs;
 
   RecordWriter writer(*io.output, {io.stage}, {job.level});
-  Segmenter segmenter(*tokenizer, length, job.replace_invalid);
+  Segmenter segmenter(*tokenizer, {length, job.boundaries}, job.replace_invalid);
   const std::uint64_t total = total_bytes(inputs);
   std::uint64_t done = 0;
   bool has_success = false;

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "io/jobs.h"
+#include "text/boundaries.h"
 #include "text/documents.h"
 
 namespace uio {
@@ -13,6 +14,7 @@ struct SegmentJob {
   std::string model;                 // directory
   std::uint32_t segment_length = 0;  // L; 0: the adapter's, else 1024
   std::string adapter;               // directory; empty: `adapter` inside the model directory, if it is there
+  Boundaries boundaries = Boundaries::kFixed;
   DocumentUnit unit = DocumentUnit::kFile;
   bool replace_invalid = false;
   int level = 1;  // zstd

@@ -1,5 +1,5 @@
 // Bytes become whole characters (incoming_), those become text up to a place where the tokenizer can be cut (text_), that
-// becomes tokens, and L tokens with the bytes that they span (kept_) become a segment.
+// becomes tokens, and L tokens, or those up to a better end (boundaries.h), with the bytes that they span (kept_) become a segment.
 #include "text/segmenter.h"
 
 #include <cstdio>
@@ -20,17 +20,27 @@ std::string describe_byte(std::string_view bytes, std::size_t at, std::uint64_t 
   return std::string("byte ") + hex + " at offset " + std::to_string(offset);
 }
 
+// The first `count` items, taken out of `items`.
+template <typename T>
+std::vector<T> take(std::vector<T>& items, std::size_t count) {
+  if (count >= items.size()) return std::exchange(items, {});
+  std::vector<T> taken(items.begin(), items.begin() + static_cast<std::ptrdiff_t>(count));
+  items.erase(items.begin(), items.begin() + static_cast<std::ptrdiff_t>(count));
+  return taken;
+}
+
 }  // namespace
 
-DocumentSegmenter::DocumentSegmenter(const Tokenizer& tokenizer, std::uint32_t segment_length, bool replace_invalid,
-                                     std::string document, std::optional<Weighting> weighting)
+DocumentSegmenter::DocumentSegmenter(const Tokenizer& tokenizer, Cutting cutting, bool replace_invalid, std::string document,
+                                     std::optional<Weighting> weighting)
     : tokenizer_(tokenizer),
-      segment_length_(segment_length),
+      cutting_(cutting),
       replace_invalid_(replace_invalid),
       document_(std::move(document)),
       try_at_(kChunkBytes) {
   if (weighting) weighting_.emplace(std::move(*weighting));
-  if (segment_length == 0) throw Error(ErrorKind::kUsage, "segment length is 0", "", "a segment needs at least one token");
+  if (cutting.boundaries != Boundaries::kFixed) finder_.emplace(cutting);
+  if (cutting.length == 0) throw Error(ErrorKind::kUsage, "segment length is 0", "", "a segment needs at least one token");
 }
 
 void DocumentSegmenter::add(std::string_view bytes, const EmitSegment& emit) {
@@ -66,7 +76,12 @@ void DocumentSegmenter::finish(const EmitSegment& emit) {
   incoming_.clear();
   encode(text_.size(), emit);
   if (weighting_ && weighting_->scores_end() && tokenizer_.eos() >= 0) push(tokenizer_.eos(), byte_end_, 1, emit);
-  emit_segment(incoming_begin_, true, emit);
+  // Full, and so the place of its end is settled whatever would follow.
+  if (finder_ && tokens_.size() == cutting_.length) {
+    const std::size_t count = next_count();
+    if (count < tokens_.size()) emit_segment(count, byte_ends_[count - 1], false, emit);
+  }
+  emit_segment(tokens_.size(), incoming_begin_, true, emit);
 }
 
 // Appends whole characters to the text, invalid ones replaced if that was asked for. `bytes` begins at incoming_begin_.
@@ -100,42 +115,57 @@ void DocumentSegmenter::encode(std::size_t size, const EmitSegment& emit) {
 }
 
 void DocumentSegmenter::push(std::int32_t id, std::uint64_t byte_end, std::uint8_t weight, const EmitSegment& emit) {
-  if (tokens_.size() == segment_length_) emit_segment(byte_end_, false, emit);
+  if (tokens_.size() == cutting_.length) {
+    const std::size_t count = next_count();
+    emit_segment(count, finder_ ? byte_ends_[count - 1] : byte_end_, false, emit);
+  }
+  if (finder_) {
+    finder_->add(id, std::string_view(kept_).substr(kept_used_ + (byte_end_ - byte_begin_), byte_end - byte_end_));
+    byte_ends_.push_back(byte_end);
+  }
   tokens_.push_back(id);
   if (weighting_) weights_.push_back(weight);
   byte_end_ = byte_end;
 }
 
-void DocumentSegmenter::emit_segment(std::uint64_t byte_end, bool is_last, const EmitSegment& emit) {
+// How many of L tokens make the next segment.
+std::size_t DocumentSegmenter::next_count() const { return finder_ ? finder_->best() : tokens_.size(); }
+
+void DocumentSegmenter::emit_segment(std::size_t count, std::uint64_t byte_end, bool is_last, const EmitSegment& emit) {
   Segment segment;
   segment.span = {document_, segment_++, first_token_, byte_begin_, byte_end, is_last};
   segment.tokenizer = tokenizer_.fingerprint();
-  segment.segment_length = segment_length_;
+  segment.segment_length = cutting_.length;
   segment.text = kept_.substr(kept_used_, byte_end - byte_begin_);
-  first_token_ += tokens_.size();
-  segment.tokens = std::exchange(tokens_, {});
-  segment.weights = std::exchange(weights_, {});
+  if (finder_) {
+    segment.is_closed = !is_last || tokens_.size() == cutting_.length;
+    finder_->drop(count);
+    take(byte_ends_, count);
+  }
+  first_token_ += count;
+  segment.tokens = take(tokens_, count);
+  segment.weights = take(weights_, count);
   kept_used_ += byte_end - byte_begin_;
   byte_begin_ = byte_end;
   emit(std::move(segment));
 }
 
-Segmenter::Segmenter(const Tokenizer& tokenizer, std::uint32_t segment_length, bool replace_invalid)
-    : tokenizer_(tokenizer), segment_length_(segment_length), replace_invalid_(replace_invalid) {}
+Segmenter::Segmenter(const Tokenizer& tokenizer, Cutting cutting, bool replace_invalid)
+    : tokenizer_(tokenizer), cutting_(cutting), replace_invalid_(replace_invalid) {}
 
 void Segmenter::run(DocumentReader& reader, const Emit& emit) {
   while (const std::optional<std::string> document = reader.next_document()) {
-    DocumentSegmenter segmenter(tokenizer_, segment_length_, replace_invalid_, *document, reader.weighting());
+    DocumentSegmenter segmenter(tokenizer_, cutting_, replace_invalid_, *document, reader.weighting());
     for (std::string piece = reader.next_piece(); !piece.empty(); piece = reader.next_piece()) segmenter.add(piece, emit);
     segmenter.finish(emit);
   }
 }
 
-std::vector<Segment> segment_text(const Tokenizer& tokenizer, std::uint32_t segment_length, const std::string& document,
-                                  std::string_view text, bool replace_invalid) {
+std::vector<Segment> segment_text(const Tokenizer& tokenizer, Cutting cutting, const std::string& document, std::string_view text,
+                                  bool replace_invalid) {
   std::vector<Segment> segments;
   const EmitSegment keep = [&](Segment segment) { segments.push_back(std::move(segment)); };
-  DocumentSegmenter segmenter(tokenizer, segment_length, replace_invalid, document);
+  DocumentSegmenter segmenter(tokenizer, cutting, replace_invalid, document);
   segmenter.add(text, keep);
   segmenter.finish(keep);
   return segments;

@@ -1,4 +1,4 @@
-// Text to segments of L tokens, in memory that does not grow with the text.
+// Text to segments of L tokens, or of at most L that end where the text says so, in memory that does not grow with the text.
 #pragma once
 
 #include <functional>
@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "io/record.h"
+#include "text/boundaries.h"
 #include "text/documents.h"
 #include "text/original_offsets.h"
 #include "text/tokenizer.h"
@@ -19,14 +20,16 @@ namespace uio {
 // A document is BOS (if any), its text's tokens, and EOS (if any) where its weighting asks for it; a document without any token
 // is one empty segment (whose text may be spaces that the tokenizer drops). Segment i spans the bytes from where the one before
 // ends to where its last token ends; the last one spans to the end of the document. BOS and EOS span no byte.
+// Where segments end by content, each is closed but the last, which is the tail unless it is closed too: the end of a document is no end
+// that its content asks for. Appending to a document then leaves its closed segments as they are.
 using EmitSegment = std::function<void(Segment)>;
 
 // Cuts one document that comes in pieces.
 class DocumentSegmenter {
  public:
-  // `tokenizer` must outlive it. With a weighting each segment has its tokens' weights. Throws Error{kUsage} when
-  // `segment_length` is 0.
-  DocumentSegmenter(const Tokenizer& tokenizer, std::uint32_t segment_length, bool replace_invalid, std::string document,
+  // `tokenizer` must outlive it. With a weighting each segment has its tokens' weights. Throws Error{kUsage} when the segments' length
+  // is 0.
+  DocumentSegmenter(const Tokenizer& tokenizer, Cutting cutting, bool replace_invalid, std::string document,
                     std::optional<Weighting> weighting = std::nullopt);
   // Takes further bytes; they may end within a character. Emits each segment as soon as the next one has begun (so that
   // is_last is known). Throws Error{kData} with the offset for invalid UTF-8 unless it is to be replaced, and for 1 GiB in
@@ -40,10 +43,11 @@ class DocumentSegmenter {
   void take_text(std::string_view bytes);
   void encode(std::size_t size, const EmitSegment& emit);
   void push(std::int32_t id, std::uint64_t byte_end, std::uint8_t weight, const EmitSegment& emit);
-  void emit_segment(std::uint64_t byte_end, bool is_last, const EmitSegment& emit);
+  std::size_t next_count() const;
+  void emit_segment(std::size_t count, std::uint64_t byte_end, bool is_last, const EmitSegment& emit);
 
   const Tokenizer& tokenizer_;
-  std::uint32_t segment_length_;
+  Cutting cutting_;
   bool replace_invalid_;
   std::string document_;
 
@@ -57,8 +61,10 @@ class DocumentSegmenter {
 
   std::string kept_;  // the document's bytes from the last segment's end, and before it up to kept_used_ bytes already emitted
   std::size_t kept_used_ = 0;
-  std::vector<std::int32_t> tokens_;   // of the segment being gathered
+  std::vector<std::int32_t> tokens_;   // not in a segment yet, at most L
   std::vector<std::uint8_t> weights_;  // of those tokens; empty without a weighting
+  std::optional<BoundaryFinder> finder_;  // where segments end by content, and then:
+  std::vector<std::uint64_t> byte_ends_;  // of those tokens
   std::optional<WeightCursor> weighting_;
   std::uint64_t segment_ = 0, first_token_ = 0, byte_begin_ = 0, byte_end_ = 0;
 };
@@ -67,17 +73,17 @@ class DocumentSegmenter {
 class Segmenter {
  public:
   using Emit = EmitSegment;
-  Segmenter(const Tokenizer& tokenizer, std::uint32_t segment_length, bool replace_invalid);
+  Segmenter(const Tokenizer& tokenizer, Cutting cutting, bool replace_invalid);
   void run(DocumentReader& reader, const Emit& emit);
 
  private:
   const Tokenizer& tokenizer_;
-  std::uint32_t segment_length_;
+  Cutting cutting_;
   bool replace_invalid_;
 };
 
 // The segments of a text that is at hand.
-std::vector<Segment> segment_text(const Tokenizer& tokenizer, std::uint32_t segment_length, const std::string& document,
+std::vector<Segment> segment_text(const Tokenizer& tokenizer, Cutting cutting, const std::string& document,
                                   std::string_view text, bool replace_invalid = false);
 
 }  // namespace uio

@@ -22,6 +22,9 @@ Corpus::Corpus(const std::vector<std::string>& inputs, const Tokenizer& tokenize
     if (!std::holds_alternative<Segment>(*record))
       throw Error(ErrorKind::kMismatch, "cannot train on memories", source.input(), "record of '" + span_of(*record).document + "' is a memory, not a segment");
     const auto& segment = std::get<Segment>(*record);
+    if (segment.is_closed)
+      throw Error(ErrorKind::kMismatch, "segment closed by its content", source.input(), "training is on segments of one length",
+                  "cut the text with --boundaries fixed");
     // A stream may hold a part of a document only (uio-inspect --cut), but no document with a gap.
     const bool is_new = pieces_.empty() || segment.span.document != document || segment.span.segment == 0;
     if (!is_new && segment.span.segment != expected)

@@ -33,6 +33,19 @@ TEST_CASE("whole numbers are read whole or refused with their range") {
   CHECK(refusal([] { parse_whole("--n", "12", 1, 10); }) == "2 bad value of --n: '12': expected a whole number from 1 to 10");
 }
 
+TEST_CASE("sizes are bytes, or have a unit") {
+  CHECK(parse_size("--s", "1") == 1);
+  CHECK(parse_size("--s", "1000000") == 1000000);
+  CHECK(parse_size("--s", "1K") == 1024);
+  CHECK(parse_size("--s", "500M") == 500ull << 20);
+  CHECK(parse_size("--s", "3G") == 3ull << 30);
+  CHECK(parse_size("--s", "2T") == 2ull << 40);
+  for (const char* text : {"", "0", "0K", "K", "-1", "+1", "1k", "1.5G", "1 K", "1KB", "9223372036854775808", "8388608T"}) {
+    INFO(text);
+    CHECK(refusal([&] { parse_size("--s", text); }).starts_with("2 bad value of --s: "));
+  }
+}
+
 TEST_CASE("real numbers are finite decimals") {
   CHECK(parse_real("--x", "0.25", 0, 1) == 0.25);
   CHECK(parse_real("--x", "1e-3", 0, 1) == 1e-3);

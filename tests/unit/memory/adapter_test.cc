@@ -95,6 +95,22 @@ TEST_CASE("covers and positions of slots") {
       CHECK(adapter.slot_position(i) == length + i);
     }
   }
+  // A shorter segment's are those of an adapter of its length.
+  Adapter shorter = adapter;
+  for (const auto& [rule, slots] : {std::pair<SlotRule, std::uint32_t>{SlotRule::kStaged, 5}, {SlotRule::kCausal, 5}, {SlotRule::kStaged, 40}}) {
+    adapter.config.segment_length = 23;
+    for (Adapter* one : {&adapter, &shorter}) {
+      one->config.mask = one->config.positions = rule;
+      one->config.memory_length = slots;
+    }
+    for (const std::uint32_t tokens : {1u, 4u, 17u, 23u}) {
+      shorter.config.segment_length = tokens;
+      for (std::int64_t i = 0; i < slots; ++i) {
+        CHECK(adapter.slot_cover(i, tokens) == shorter.slot_cover(i));
+        CHECK(adapter.slot_position(i, tokens) == shorter.slot_position(i));
+      }
+    }
+  }
   // Each of the two rules by itself.
   adapter.config.segment_length = 12, adapter.config.memory_length = 3;
   adapter.config.mask = SlotRule::kStaged, adapter.config.positions = SlotRule::kCausal;

@@ -19,7 +19,7 @@ using test::TinyMethod;
 // All L + M rows of every layer, one mask, one softmax: nothing skipped, nothing in parts. [N, M, D]
 at::Tensor dense_encode(const Model& model, const Adapter& adapter, const std::vector<std::int32_t>& ids) {
   const ModelConfig& c = model.config();
-  const std::int64_t length = adapter.config.segment_length, slots = adapter.config.memory_length;
+  const std::int64_t length = static_cast<std::int64_t>(ids.size()), slots = adapter.config.memory_length;
   const RopeTable rope(c, length + slots + 1, at::kDouble, at::kCPU);
   std::vector<std::int64_t> positions;
   at::Tensor mask = at::zeros({length + slots, length + slots}, at::kBool);
@@ -28,8 +28,8 @@ at::Tensor dense_encode(const Model& model, const Adapter& adapter, const std::v
     mask[i].narrow(0, 0, i + 1).fill_(true);
   }
   for (std::int64_t i = 0; i < slots; ++i) {
-    positions.push_back(adapter.slot_position(i));
-    mask[length + i].narrow(0, 0, adapter.slot_cover(i)).fill_(true);
+    positions.push_back(adapter.slot_position(i, length));
+    mask[length + i].narrow(0, 0, adapter.slot_cover(i, length)).fill_(true);
     if (adapter.config.mask == SlotRule::kCausal) mask[length + i].narrow(0, length, i + 1).fill_(true);
     mask[length + i][length + i] = true;
   }
@@ -87,6 +87,27 @@ TEST_CASE("memories equal the dense computation") {
     const test::ForceReference plain;
     CHECK(largest_difference(narrow.method->encode(ids_tensor(ids))[0], hidden) < 1e-3);
   }
+}
+
+TEST_CASE("a segment closed by its content has the memory that an adapter of its length would make, to the bit") {
+  for (const Json& rules : {Json::object(), Json{{"memory_mask", "causal"}, {"memory_positions", "causal"}}, Json{{"memory_positions", "causal"}},
+                            Json{{"memory_length", 7}}}) {
+    for (const at::ScalarType dtype : {at::kDouble, at::kFloat}) {
+      const TinyMethod t(Json::object(), rules, dtype);
+      for (const std::int64_t length : {1, 2, 3, 5, 11, 12}) {
+        INFO(rules.dump() << ", " << length << " tokens");
+        Json shorter = rules;
+        shorter["segment_length"] = length;
+        const TinyMethod own(Json::object(), shorter, dtype);
+        const std::vector<std::int32_t> ids = random_ids(length, 3);
+        const at::Tensor hidden = t.method->encode(ids_tensor(ids));
+        CHECK(at::equal(hidden, own.method->encode(ids_tensor(ids))));
+        if (dtype == at::kDouble) CHECK(largest_difference(hidden[0], dense_encode(t.model, t.method->adapter(), ids)) < 1e-11);
+      }
+    }
+  }
+  const TinyMethod t;
+  test::check_error([&] { t.method->encode(ids_tensor(random_ids(13, 3))); }, ErrorKind::kInternal, {"13", "12"});
 }
 
 TEST_CASE("a slot sees the tokens that it covers, and those only") {

@@ -1,0 +1,39 @@
+// Memories kept from run to run (io/cache.h), found by everything that decides their bytes.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "io/cache.h"
+#include "io/record.h"
+#include "model/model.h"
+
+namespace uio {
+
+// Where a segment stood among those that were compressed at once: very small products differ in their last bits with their shape.
+struct PlaceInBatch {
+  std::size_t number = 0, count = 1;
+};
+
+// What computes: build, LibTorch, kind of processor, numbers and kernels. Threads do not matter.
+std::string describe_arithmetic(const Model& model);
+
+// The name of a memory's tensors: SHA-256 over all that their bytes depend on. That is every field of `header` (fingerprints, hash of the
+// token ids, method, form, precision, shapes, as uio-memory(5) lists them) but where the segment lies, and `arithmetic`.
+std::string memory_key(Memory header, const std::string& arithmetic, PlaceInBatch place);
+
+class MemoryCache {
+ public:
+  // Throws what DiskCache throws.
+  MemoryCache(const std::string& directory, std::uint64_t most_bytes, const Model& model, Host& host);
+  std::string key_of(const Memory& header, PlaceInBatch place) const { return memory_key(header, arithmetic_, place); }
+  // Fills the tensors of a memory that has all else; false where they are not kept.
+  bool fill(Memory& memory, const std::string& key);
+  void store(const Memory& memory, const std::string& key);
+
+ private:
+  DiskCache disk_;
+  std::string arithmetic_;
+};
+
+}  // namespace uio
