@@ -41,7 +41,8 @@ struct CompressJob {
   ModelChoice choice;
   Form form = Form::kKv;
   int batch = 0;  // segments at once; 0: chosen
-  int level = 1;  // zstd
+  int level = 1;  // zstd; 0: stored
+  Precision precision = Precision::kExact;
 };
 
 // How the next token is chosen. Temperature 0 is greedy.
@@ -76,6 +77,8 @@ struct ScoreJob {
   double tolerance = 0;      // of --verify; 0: the dtype's
   bool lines = false, jsonl = false, replace_invalid = false;  // what a document of a text is
   int batch = 0;
+  Form form = Form::kKv;  // how the memories of the context `memory` are kept
+  Precision precision = Precision::kExact;
 };
 
 // What a step does to the weights: AdamW (arXiv 1711.05101), its schedule and clipping. Defaults: arXiv 2406.18173, released code.

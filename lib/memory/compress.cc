@@ -83,8 +83,10 @@ class Compressor {
     for (const Segment& segment : waiting_) {
       if (segment.is_full()) {
         const bool is_kv = job_.form == Form::kKv;
-        writer_->write(to_record(segment, method_, *ready_.model, job_.form, hidden[at], is_kv ? kv.keys[at] : at::Tensor(),
-                                 is_kv ? kv.values[at] : at::Tensor()));
+        Memory memory = to_record(segment, method_, *ready_.model, job_.form, hidden[at], is_kv ? kv.keys[at] : at::Tensor(),
+                                  is_kv ? kv.values[at] : at::Tensor());
+        memory.precision = job_.precision;
+        writer_->write(memory);
         ++at;
       } else {
         writer_->write(segment);

@@ -87,13 +87,15 @@ class Grower {
       next_.document = "generated";
     }
     for (const Record& record : records_)
-      if (const auto* memory = std::get_if<Memory>(&record)) form_ = memory->form;
+      if (const auto* memory = std::get_if<Memory>(&record)) form_ = memory->form, precision_ = memory->precision;
   }
 
   void add(const std::vector<DecoderSession::Compressed>& compressed) {
     for (const DecoderSession::Compressed& one : compressed) {
       const Segment segment = take(one.tokens);
-      records_.emplace_back(to_record(segment, *ready_.method, *ready_.model, form_, one.hidden, one.kv.keys[0], one.kv.values[0]));
+      Memory memory = to_record(segment, *ready_.method, *ready_.model, form_, one.hidden, one.kv.keys[0], one.kv.values[0]);
+      memory.precision = precision_;
+      records_.emplace_back(std::move(memory));
     }
   }
 
@@ -139,6 +141,7 @@ class Grower {
   std::vector<Record> records_;
   Span next_;
   Form form_ = Form::kKv;
+  Precision precision_ = Precision::kExact;
   std::vector<std::int32_t> tail_tokens_;
   std::string tail_text_;
 };
