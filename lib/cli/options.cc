@@ -787,8 +787,8 @@ const Option kOptions[] = {
      .affects_bytes = true,
      .help = "what a memory holds: keys and values, or hidden states",
      .manual = "What a memory holds:\n.Cm kv ,\nthe keys and values that the decoder reads, or\n.Cm hidden ,\nthe hidden "
-               "states that they are made from.\n"
-               ".Xr uio-score 1\ntakes those of the context\n.Cm memory\nfor kept that way.",
+               "states that they are made from.\nWhere likelihoods are measured, memories of the context\n.Cm memory\nare read as if they had been kept "
+               "that way.",
      .store =
          [](Settings& s, const Given& g) {
            s.compress.form = s.score.form = parse_choice(g.option, g.text, g.choices) == "kv" ? Form::kKv : Form::kHidden;

@@ -71,9 +71,9 @@ test_every_program_reads_them() {
     uio-inspect out.safetensors | jq -e '.tensors | length > 0' >/dev/null || fail "tensors of $blob"
     run uio-inspect --cut --segments 0 -o cut.uio "$blob.uio"
     expect_status 0 "cut $blob"
-    memories cut.uio | jq -c 'del(.offset)' >cut
+    memories cut.uio | jq -c 'del(.offset)' >one
     memories "$blob.uio" | head -n 1 | jq -c 'del(.offset)' >whole
-    expect_same cut whole
+    expect_same one whole
   done
 }
 
@@ -87,8 +87,8 @@ test_grown_memories_keep_their_precision() {
     memories grown.uio | jq -r .precision | sort -u >names
     [ "$(cat names)" = "$precision" ] || fail "precisions: $(cat names)"
     [ "$(memories grown.uio | wc -l)" -gt "$(memories "kv-$precision.uio" | wc -l)" ] || fail 'nothing grew'
-    uio-inspect --export before.safetensors --segments 0 "kv-$precision.uio" && uio-inspect --export after.safetensors --segments 0 grown.uio ||
-      fail 'export'
+    uio-inspect --export before.safetensors --segments 0 "kv-$precision.uio" || fail 'export'
+    uio-inspect --export after.safetensors --segments 0 grown.uio || fail 'export of the grown one'
     expect_same before.safetensors after.safetensors
     memories "kv-$precision.uio" | head -n 1 | jq -c 'del(.offset, .is_last)' >before
     memories grown.uio | head -n 1 | jq -c 'del(.offset, .is_last)' >after
@@ -103,11 +103,29 @@ test_stored_payloads() {
     uio-compress --precision "$precision" --level 0 -o stored.uio book.seg || fail "level 0, $precision"
     zstd -qt <stored.uio || fail 'not zstd'
     [ "$(stat -c %s stored.uio)" -gt "$(stat -c %s "kv-$precision.uio")" ] || fail 'stored is not longer'
-    uio-inspect --export stored.safetensors stored.uio && uio-inspect --export coded.safetensors "kv-$precision.uio" || fail 'export'
+    uio-inspect --export stored.safetensors stored.uio || fail 'export of the stored one'
+    uio-inspect --export coded.safetensors "kv-$precision.uio" || fail 'export'
     expect_same stored.safetensors coded.safetensors
   done
   run uio-compress --level 20 book.seg
   expect_status 2 'level 20'
   run uio-compress --precision int2 book.seg
   expect_status 2 'int2'
+}
+
+test_score_after_memories_that_were_kept() {
+  use_model
+  make_text >book.txt
+  local form precision
+  for form in kv hidden; do
+    for precision in exact int8 int4; do
+      uio-score --context none,memory --form "$form" --precision "$precision" book.txt >"$form-$precision" || fail "$form $precision"
+    done
+  done
+  nll() { jq -s --arg c "$1" '.[] | select(.summary and .context == $c) | .nll' "$2"; }
+  expect_same kv-exact hidden-exact
+  for precision in kv-int8 kv-int4 hidden-int8 hidden-int4; do
+    [ "$(nll none $precision)" = "$(nll none kv-exact)" ] || fail "$precision changed what has no memories"
+    jq -ne "($(nll memory $precision) - $(nll memory kv-exact)) | . != 0 and (. * . < 0.04)" >/dev/null || fail "$precision: $(nll memory $precision)"
+  done
 }
