@@ -15,7 +15,7 @@ namespace {
 constexpr unsigned kTextPrograms = kSegment | kScore;
 
 void set_level(Settings& settings, const Given& given) {
-  settings.segment.level = settings.compress.level = settings.decode.level = whole(given, 1, 19);
+  settings.segment.level = settings.compress.level = settings.decode.level = whole(given, 0, 19);
 }
 
 When when_of(const Given& given) {
@@ -205,8 +205,9 @@ const Option kRows[] = {
      .name = "tolerance",
      .value = "X",
      .help = "largest difference that --verify accepts (default: that of the dtype)",
-     .manual = "The largest difference between two numbers of a memory that\n.Fl \\-verify\naccepts.\nThe default depends on "
-               "the number type.",
+     .manual = "The largest difference between two numbers of a memory, relative to its largest number, that\n.Fl \\-verify\n"
+               "accepts.\nThe default depends on the number type; to it comes the error that a memory of precision int8 or int4 states, "
+               "as far as it is at most 0.03 or 0.25.",
      .store = [](Settings& s, const Given& g) { s.score.tolerance = parse_real(g.option, g.text, 0, 1e30); }},
 
     {.programs = kInspect,
@@ -328,7 +329,7 @@ const Option kRows[] = {
                                   : name == "paragraph" ? Boundaries::kParagraph
                                                         : Boundaries::kFixed;
          }},
-    {.programs = kCompress,
+    {.programs = kCompress | kScore,
      .category = Category::kTask,
      .name = "form",
      .value = "NAME",
@@ -338,11 +339,27 @@ const Option kRows[] = {
      .affects_bytes = true,
      .help = "what a memory holds: keys and values, or hidden states",
      .manual = "What a memory holds:\n.Cm kv ,\nthe keys and values that the decoder reads, or\n.Cm hidden ,\nthe hidden "
-               "states that they are made from.",
+               "states that they are made from.\nWhere likelihoods are measured, memories of the context\n.Cm memory\nare read as if they had been kept "
+               "that way.",
      .store =
          [](Settings& s, const Given& g) {
-           s.compress.form = parse_choice(g.option, g.text, g.choices) == "kv" ? Form::kKv : Form::kHidden;
+           s.compress.form = s.score.form = parse_choice(g.option, g.text, g.choices) == "kv" ? Form::kKv : Form::kHidden;
          }},
+    {.programs = kCompress | kScore,
+     .category = Category::kTask,
+     .name = "precision",
+     .value = "NAME",
+     .choices = "exact|int8|int4",
+     .shown_default = "exact",
+     .completion = Completion::kChoices,
+     .affects_bytes = true,
+     .help = "how exactly a memory is kept",
+     .manual = "How exactly a memory is kept.\n.Bl -tag -width exact -compact\n.It Cm exact\nEvery bit as it was computed.\n.It Cm "
+               "int8\nWhole numbers of 8 bits with scales shared by up to 32 numbers of a channel (keys, hidden states) or of a "
+               "token (values).\n.It Cm int4\nThe same with 4 bits.\n.El\nMemories in blobs of the last two state their error, which\n"
+               ".Xr uio-inspect 1\nshows.",
+     .store =
+         [](Settings& s, const Given& g) { s.compress.precision = s.score.precision = precision_of(parse_choice(g.option, g.text, g.choices)); }},
     {.programs = kDecode,
      .category = Category::kTask,
      .name = "batch",
@@ -512,8 +529,9 @@ const Option kRows[] = {
      .value = "N",
      .shown_default = "1",
      .affects_bytes = true,
-     .help = "effort of the zstd compression, 1 to 19",
-     .manual = "The effort of the zstd compression of what is written, from 1 to 19.",
+     .help = "effort of the zstd compression, 0 (stored) to 19",
+     .manual = "The effort of the zstd compression of what is written, from 1 to 19; 0 stores it.\n1 codes the entropy of bytes and "
+               "looks for no repeats, which suits memories.",
      .store = set_level},
     {.programs = kAllPrograms & ~kDecode,
      .unused_by = kScore | kTrain,

@@ -1,7 +1,9 @@
 #include "io/compression.h"
 
+#include <xxhash.h>
 #include <zstd.h>
 
+#include <algorithm>
 #include <new>
 #include <string>
 
@@ -16,6 +18,33 @@ constexpr std::uint32_t kZstdMagic = 0xFD2FB528;
 constexpr std::size_t kDescriptorAt = 4;
 constexpr unsigned kHasChecksum = 4, kHasDictionary = 3;  // bits of the frame header's descriptor (RFC 8878, 3.1.1.1.1)
 
+// A stored frame: magic, descriptor (a length of four bytes, a checksum), window, length; raw blocks; checksum.
+constexpr unsigned kStoredDescriptor = 0x84, kStoredWindow = (17 - 10) << 3;
+constexpr std::size_t kStoredHeader = 10, kBlockHeader = 3, kStoredChecksum = 4;
+constexpr std::size_t kLargestBlock = std::size_t{1} << 17;  // of the window, 2^17 bytes
+
+void append_stored(std::span<const std::byte> content, std::vector<std::byte>& to) {
+  std::size_t at = to.size();
+  to.resize(at + Compressor::stored_bytes(content.size()));
+  store_le<std::uint32_t>(&to[at], kZstdMagic);
+  to[at + 4] = std::byte{kStoredDescriptor};
+  to[at + 5] = std::byte{kStoredWindow};
+  store_le(&to[at + 6], static_cast<std::uint32_t>(content.size()));
+  at += kStoredHeader;
+  const auto sum = static_cast<std::uint32_t>(XXH64(content.data(), content.size(), 0));
+  bool is_last = false;
+  while (!is_last) {
+    const auto block = content.first(std::min(content.size(), kLargestBlock));
+    content = content.subspan(block.size());
+    is_last = content.empty();
+    const auto header = static_cast<std::uint32_t>(block.size() << 3 | is_last);  // its type, in the two bits between, is 0: raw
+    for (std::size_t i = 0; i < kBlockHeader; ++i) to[at++] = static_cast<std::byte>(header >> 8 * i);
+    std::ranges::copy(block, to.begin() + static_cast<std::ptrdiff_t>(at));
+    at += block.size();
+  }
+  store_le(&to[at], sum);
+}
+
 void require(std::size_t result) {
   if (ZSTD_isError(result)) throw Error(ErrorKind::kInternal, "cannot compress", "", ZSTD_getErrorName(result));
 }
@@ -23,18 +52,19 @@ void require(std::size_t result) {
 }  // namespace
 
 struct Compressor::State {
-  State() : context(ZSTD_createCCtx()) {
-    if (context == nullptr) throw std::bad_alloc();
+  explicit State(bool stores) : context(stores ? nullptr : ZSTD_createCCtx()) {
+    if (!stores && context == nullptr) throw std::bad_alloc();
   }
   ~State() { ZSTD_freeCCtx(context); }
-  ZSTD_CCtx* context;
+  ZSTD_CCtx* context;  // null: level 0
 };
 
-Compressor::Compressor(int level) : state_(std::make_unique<State>()) {
-  if (level < 1 || level > ZSTD_maxCLevel()) {
+Compressor::Compressor(int level) : state_(std::make_unique<State>(level == 0)) {
+  if (level < 0 || level > ZSTD_maxCLevel()) {
     throw Error(ErrorKind::kUsage, "bad compression level", std::to_string(level),
-                "expected 1 to " + std::to_string(ZSTD_maxCLevel()));
+                "expected 0 to " + std::to_string(ZSTD_maxCLevel()));
   }
+  if (level == 0) return;
   const auto set = [&](ZSTD_cParameter parameter, int value) {
     require(ZSTD_CCtx_setParameter(state_->context, parameter, value));
   };
@@ -53,11 +83,17 @@ Compressor::~Compressor() = default;
 Compressor::Compressor(Compressor&&) noexcept = default;
 
 void Compressor::append_frame(std::span<const std::byte> content, std::vector<std::byte>& to) {
+  if (state_->context == nullptr) return append_stored(content, to);
   const std::size_t begin = to.size(), room = ZSTD_compressBound(content.size());
   to.resize(begin + room);
   const std::size_t size = ZSTD_compress2(state_->context, to.data() + begin, room, content.data(), content.size());
   require(size);
   to.resize(begin + size);
+}
+
+std::uint64_t Compressor::stored_bytes(std::uint64_t content) {
+  const std::uint64_t blocks = std::max<std::uint64_t>(1, (content + kLargestBlock - 1) / kLargestBlock);
+  return kStoredHeader + content + blocks * kBlockHeader + kStoredChecksum;
 }
 
 struct Expander::State {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <vector>
@@ -12,12 +13,15 @@ namespace uio {
 // version of zstd).
 class Compressor {
  public:
-  // Level 1 codes entropy only, which suits tensors; higher levels are zstd's own. Throws Error{kUsage} beyond 1 to 22.
+  // Level 0 stores: stored_bytes() says how much. Level 1 codes entropy only, which suits tensors; higher levels are zstd's own.
+  // Throws Error{kUsage} beyond 0 to 22.
   explicit Compressor(int level);
   ~Compressor();
   Compressor(Compressor&&) noexcept;
   // Appends one frame that holds `content`.
   void append_frame(std::span<const std::byte> content, std::vector<std::byte>& to);
+  // Bytes of the frame that level 0 makes of so many; no level makes more.
+  static std::uint64_t stored_bytes(std::uint64_t content);
 
  private:
   struct State;

@@ -1,6 +1,7 @@
 #include "io/header_map.h"
 
 #include <algorithm>
+#include <bit>
 #include <msgpack.hpp>
 #include <set>
 
@@ -40,6 +41,15 @@ HeaderMapWriter::~HeaderMapWriter() = default;
 void HeaderMapWriter::add_natural(std::string_view name, std::uint64_t value) {
   state_->add_text(name);
   state_->packer.pack_uint64(value);
+}
+
+void HeaderMapWriter::add_real(std::string_view name, double value) {
+  // By hand: msgpack's own packer makes an integer of a whole number.
+  char bytes[9] = {static_cast<char>(0xCB)};
+  const auto bits = std::bit_cast<std::uint64_t>(value);
+  for (int i = 1; i < 9; ++i) bytes[i] = static_cast<char>(bits >> (64 - 8 * i));
+  state_->add_text(name);
+  state_->buffer.write(bytes, sizeof bytes);
 }
 
 void HeaderMapWriter::add_boolean(std::string_view name, bool value) {
@@ -155,6 +165,13 @@ std::uint64_t HeaderMapReader::natural(std::string_view name, std::uint64_t leas
                "of " + std::to_string(value.via.u64) + ", expected " + std::to_string(least) + " to " + std::to_string(most));
   }
   return value.via.u64;
+}
+
+double HeaderMapReader::real(std::string_view name, double least, double most) {
+  const msgpack::object& value = state_->get(name);
+  if (value.type != msgpack::type::FLOAT64) fail_field(name, "that is not a real number");
+  if (!(value.via.f64 >= least && value.via.f64 <= most)) fail_field(name, "out of range");
+  return value.via.f64;
 }
 
 bool HeaderMapReader::boolean(std::string_view name) {

@@ -19,6 +19,8 @@ class HeaderMapWriter {
   explicit HeaderMapWriter(std::uint32_t fields);
   ~HeaderMapWriter();
   void add_natural(std::string_view name, std::uint64_t value);
+  // Not NaN.
+  void add_real(std::string_view name, double value);
   void add_boolean(std::string_view name, bool value);
   void add_word(std::string_view name, std::string_view value);
   void add_bytes(std::string_view name, std::string_view value);
@@ -41,6 +43,8 @@ class HeaderMapReader {
   // Whether there is such a field: for those that may be absent.
   bool has(std::string_view name) const;
   std::uint64_t natural(std::string_view name, std::uint64_t least, std::uint64_t most);
+  // A 64-bit floating-point number.
+  double real(std::string_view name, double least, double most);
   bool boolean(std::string_view name);
   // A non-empty UTF-8 string of at most kLongestWord bytes.
   std::string word(std::string_view name);

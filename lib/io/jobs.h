@@ -41,8 +41,9 @@ struct CompressJob {
   ModelChoice choice;
   Form form = Form::kKv;
   int batch = 1;  // segments at once
-  int level = 1;  // zstd
-  std::string memory_cache;          // directory that keeps memories from run to run; empty: none
+  int level = 1;  // zstd; 0: stored
+  Precision precision = Precision::kExact;
+  std::string memory_cache;                // directory that keeps memories from run to run; empty: none
   std::uint64_t cache_bytes = 4ull << 30;  // what it may hold
 };
 
@@ -79,6 +80,8 @@ struct ScoreJob {
   double tolerance = 0;      // of --verify; 0: the dtype's
   bool lines = false, jsonl = false, replace_invalid = false;  // what a document of a text is
   int batch = 0;
+  Form form = Form::kKv;  // how the memories of the context `memory` are kept
+  Precision precision = Precision::kExact;
 };
 
 // What a step does to the weights: AdamW (arXiv 1711.05101), its schedule and clipping. Defaults: arXiv 2406.18173, released code.

@@ -48,6 +48,14 @@ Json describe(const Memory& memory, std::uint32_t token_count, std::optional<std
   object["memory_length"] = memory.memory_length;
   object["segment_length"] = memory.segment_length;
   object["token_count"] = token_count;
+  if (memory.precision != Precision::kExact) {
+    object["key_error"] = memory.key_error.largest;
+    object["key_rms_error"] = memory.key_error.rms;
+    if (memory.form == Form::kKv) {
+      object["value_error"] = memory.value_error.largest;
+      object["value_rms_error"] = memory.value_error.rms;
+    }
+  }
   return object;
 }
 

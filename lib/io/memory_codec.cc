@@ -1,18 +1,22 @@
 #include "io/memory_codec.h"
 
 #include <algorithm>
+#include <numeric>
 #include <string>
+#include <utility>
 
 #include "base/quote.h"
 #include "io/damage.h"
 #include "io/limits.h"
 #include "io/planes.h"
+#include "io/quantise.h"
 #include "io/segment_codec.h"
 
 namespace uio {
 namespace {
 
 constexpr std::uint32_t kMemoryFields = kSpanFields + 15;
+constexpr std::uint32_t kErrorFields = 2;  // more, a tensor of a quantised memory
 
 // Layers are packed in groups of about this many items: planes that stay in the cache, and enough for zstd to learn from.
 constexpr std::uint64_t kGroupItems = 1 << 18;
@@ -43,6 +47,29 @@ std::size_t group_layers(const Memory& memory) {
   return std::clamp<std::size_t>(kGroupItems / layers_shape(memory, 1).items(), 1, memory.layers);
 }
 
+QuantisedShape quantised(const Memory& memory, const PlaneShape& shape, bool is_keys) {
+  return {shape.dtype, memory.precision, is_keys ? Along::kChannel : Along::kToken, shape.matrices, shape.rows, shape.columns};
+}
+
+// How many bytes of each frame of a group are before zstd, in order.
+std::vector<std::size_t> frames_of(const Memory& memory, const PlaneShape& shape, bool is_keys) {
+  if (memory.precision == Precision::kExact) return std::vector<std::size_t>(item_bytes(shape.dtype), shape.items());
+  return quantised(memory, shape, is_keys).parts();
+}
+
+std::size_t sum(const std::vector<std::size_t>& sizes) { return std::accumulate(sizes.begin(), sizes.end(), std::size_t{0}); }
+
+void require_fit(const Memory& memory, std::span<const std::byte> tensor, const char* what) {
+  const auto unfit = first_unfit(memory.dtype, tensor);
+  if (!unfit) return;
+  std::size_t index = *unfit;
+  const auto take = [&](std::size_t size) { return std::to_string(std::exchange(index, index / size) % size); };
+  const std::string channel = take(memory.head_size), token = take(memory.memory_length), head = take(memory.kv_heads);
+  throw Damage{ErrorKind::kData, std::string("has a ") + what + " that is not finite, or too large (layer " + std::to_string(index) +
+                                     ", head " + head + ", memory token " + token + ", channel " + channel + "): precision " +
+                                     name_of(memory.precision) + " cannot keep it"};
+}
+
 // Calls `visit` with the shape and the byte offset of each group of layers of one tensor.
 template <typename Visit>
 void for_each_group(const Memory& memory, const Visit& visit) {
@@ -52,13 +79,15 @@ void for_each_group(const Memory& memory, const Visit& visit) {
   }
 }
 
-}  // namespace
+// What was stated, and what came to it.
+StatedError plus(const StatedError& stated, const ChangeTally& change) {
+  const StatedError more = change.relative();
+  return {std::min(1.0, stated.largest + more.largest), std::min(1.0, stated.rms + more.rms)};
+}
 
-std::uint64_t key_bytes(const Memory& memory) { return tensor_bytes(memory); }
-std::uint64_t value_bytes(const Memory& memory) { return memory.form == Form::kHidden ? 0 : tensor_bytes(memory); }
-
-std::vector<std::byte> encode_memory_map(const Memory& memory) {
-  HeaderMapWriter map(kMemoryFields);
+std::vector<std::byte> map_of(const Memory& memory, const StatedError& key_error, const StatedError& value_error) {
+  const bool is_quantised = memory.precision != Precision::kExact;
+  HeaderMapWriter map(kMemoryFields + is_quantised * kErrorFields * (memory.form == Form::kKv ? 2 : 1));
   add_span(map, memory.span);
   map.add_fingerprint("base", memory.base);
   map.add_fingerprint("tokenizer", memory.tokenizer);
@@ -75,8 +104,33 @@ std::vector<std::byte> encode_memory_map(const Memory& memory) {
   map.add_natural("memory_length", memory.memory_length);
   map.add_natural("segment_length", memory.segment_length);
   map.add_natural("token_count", memory.token_count);
+  if (is_quantised) {
+    map.add_real("key_error", key_error.largest);
+    map.add_real("key_rms_error", key_error.rms);
+  }
+  if (is_quantised && memory.form == Form::kKv) {
+    map.add_real("value_error", value_error.largest);
+    map.add_real("value_rms_error", value_error.rms);
+  }
   return map.take();
 }
+
+}  // namespace
+
+std::uint64_t key_bytes(const Memory& memory) { return tensor_bytes(memory); }
+std::uint64_t value_bytes(const Memory& memory) { return memory.form == Form::kHidden ? 0 : tensor_bytes(memory); }
+
+std::uint64_t payload_bytes(const Memory& memory) {
+  if (memory.precision == Precision::kExact) return key_bytes(memory) + value_bytes(memory);
+  std::uint64_t bytes = 0;
+  for (const bool is_keys : {true, false}) {
+    if ((is_keys ? key_bytes(memory) : value_bytes(memory)) == 0) continue;
+    for_each_group(memory, [&](const PlaneShape& shape, std::size_t) { bytes += quantised(memory, shape, is_keys).bytes(); });
+  }
+  return bytes;
+}
+
+std::vector<std::byte> encode_memory_map(const Memory& memory) { return map_of(memory, memory.key_error, memory.value_error); }
 
 Memory decode_memory_map(std::span<const std::byte> bytes) {
   HeaderMapReader map(bytes);
@@ -89,7 +143,7 @@ Memory decode_memory_map(std::span<const std::byte> bytes) {
   memory.method = map.word("method");
   memory.positions = map.word("positions");
   memory.form = named("form", map.word("form"), {Form::kKv, Form::kHidden});
-  memory.precision = named("precision", map.word("precision"), {Precision::kExact});
+  memory.precision = named("precision", map.word("precision"), {Precision::kExact, Precision::kInt8, Precision::kInt4});
   memory.dtype = named("dtype", map.word("dtype"), {DType::kF32, DType::kBf16, DType::kF16, DType::kF64});
   const auto size = [&](const char* name, std::uint64_t most) {
     return static_cast<std::uint32_t>(map.natural(name, 1, most));
@@ -100,8 +154,14 @@ Memory decode_memory_map(std::span<const std::byte> bytes) {
   memory.memory_length = size("memory_length", kLargestSize);
   memory.segment_length = size("segment_length", kMostTokens);
   memory.token_count = size("token_count", kMostTokens);
+  const auto error = [&](const char* largest, const char* rms) { return StatedError{map.real(largest, 0, 1), map.real(rms, 0, 1)}; };
+  if (memory.precision != Precision::kExact) {
+    memory.key_error = error("key_error", "key_rms_error");
+    if (memory.form == Form::kKv) memory.value_error = error("value_error", "value_rms_error");
+  }
   map.finish();
-  if (tensor_bytes(memory) > kMostMemoryBytes || key_bytes(memory) + value_bytes(memory) > kMostMemoryBytes) {
+  if (tensor_bytes(memory) > kMostMemoryBytes || key_bytes(memory) + value_bytes(memory) > kMostMemoryBytes ||
+      payload_bytes(memory) > kMostMemoryBytes) {
     throw Damage{ErrorKind::kData, "has a shape [" + std::to_string(memory.layers) + ", " + std::to_string(memory.kv_heads) +
                                        ", " + std::to_string(memory.memory_length) + ", " + std::to_string(memory.head_size) +
                                        "] of " + name_of(memory.dtype) + " that takes more than " +
@@ -110,38 +170,52 @@ Memory decode_memory_map(std::span<const std::byte> bytes) {
   return memory;
 }
 
-std::vector<std::byte> encode_memory_payload(const Memory& memory, Compressor& compressor) {
+EncodedMemory encode_memory(const Memory& memory, Compressor& compressor) {
   if (memory.keys.size() != key_bytes(memory) || memory.values.size() != value_bytes(memory)) {
     throw Damage{ErrorKind::kInternal, "has tensors of " + std::to_string(memory.keys.size()) + " and " +
                                            std::to_string(memory.values.size()) + " bytes, its shape needs " +
                                            std::to_string(key_bytes(memory)) + " and " + std::to_string(value_bytes(memory))};
   }
-  std::vector<std::byte> payload, planes;
+  EncodedMemory encoded;
+  std::vector<std::byte> parts;
+  ChangeTally key_change, value_change;
   for (const auto* tensor : {&memory.keys, &memory.values}) {
     if (tensor->empty()) continue;
+    const bool is_keys = tensor == &memory.keys;
+    if (memory.precision != Precision::kExact) require_fit(memory, *tensor, is_keys ? "key" : "value");
     for_each_group(memory, [&](const PlaneShape& shape, std::size_t offset) {
-      planes.resize(shape.bytes());
-      split_planes(shape, std::span(*tensor).subspan(offset, shape.bytes()), planes);
-      for (std::size_t plane = 0; plane < item_bytes(shape.dtype); ++plane) {
-        compressor.append_frame(std::span(planes).subspan(plane * shape.items(), shape.items()), payload);
+      const auto items = std::span(*tensor).subspan(offset, shape.bytes());
+      const std::vector<std::size_t> frames = frames_of(memory, shape, is_keys);
+      parts.resize(sum(frames));
+      if (memory.precision == Precision::kExact) split_planes(shape, items, parts);
+      else quantise(quantised(memory, shape, is_keys), items, parts, is_keys ? key_change : value_change);
+      std::size_t at = 0;
+      for (const std::size_t size : frames) {
+        compressor.append_frame(std::span(parts).subspan(std::exchange(at, at + size), size), encoded.payload);
       }
     });
   }
-  return payload;
+  encoded.map = map_of(memory, plus(memory.key_error, key_change), plus(memory.value_error, value_change));
+  return encoded;
 }
 
 Memory decode_memory_payload(Memory memory, std::span<const std::byte> payload, Expander& expander) {
-  std::vector<std::byte> planes;
+  std::vector<std::byte> parts;
   memory.keys.resize(key_bytes(memory));
   memory.values.resize(value_bytes(memory));
   for (auto* tensor : {&memory.keys, &memory.values}) {
     if (tensor->empty()) continue;
+    const bool is_keys = tensor == &memory.keys;
     for_each_group(memory, [&](const PlaneShape& shape, std::size_t offset) {
-      planes.resize(shape.bytes());
-      for (std::size_t plane = 0; plane < item_bytes(shape.dtype); ++plane) {
-        expander.expand_frame(payload, std::span(planes).subspan(plane * shape.items(), shape.items()));
+      const auto items = std::span(*tensor).subspan(offset, shape.bytes());
+      const std::vector<std::size_t> frames = frames_of(memory, shape, is_keys);
+      parts.resize(sum(frames));
+      std::size_t at = 0;
+      for (const std::size_t size : frames) {
+        expander.expand_frame(payload, std::span(parts).subspan(std::exchange(at, at + size), size));
       }
-      join_planes(shape, planes, std::span(*tensor).subspan(offset, shape.bytes()));
+      if (memory.precision == Precision::kExact) join_planes(shape, parts, items);
+      else dequantise(quantised(memory, shape, is_keys), parts, items);
     });
   }
   if (!payload.empty()) throw Damage{ErrorKind::kData, "has " + std::to_string(payload.size()) + " bytes after its payload"};

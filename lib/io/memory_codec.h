@@ -14,13 +14,20 @@ namespace uio {
 // Bytes of `keys` and of `values` that the header's shape and dtype imply; values have none in the hidden form.
 std::uint64_t key_bytes(const Memory& memory);
 std::uint64_t value_bytes(const Memory& memory);
+// Bytes of the payload before zstd: of the tensors, or of their quantised parts.
+std::uint64_t payload_bytes(const Memory& memory);
 
 std::vector<std::byte> encode_memory_map(const Memory& memory);
 // A memory without tensors. Throws Damage: kData for a field that is missing or out of range, kMismatch for a form, precision
 // or dtype that this version does not know.
 Memory decode_memory_map(std::span<const std::byte> map);
 
-std::vector<std::byte> encode_memory_payload(const Memory& memory, Compressor& compressor);
+struct EncodedMemory {
+  std::vector<std::byte> map, payload;
+};
+// With what quantising changed added to the stated errors. Throws Damage: kData for a number that the precision cannot keep,
+// naming its place; kInternal for tensors of another size than the header's shape.
+EncodedMemory encode_memory(const Memory& memory, Compressor& compressor);
 // Fills the tensors of `header`. Throws Damage unless `payload` is exactly what the header implies.
 Memory decode_memory_payload(Memory header, std::span<const std::byte> payload, Expander& expander);
 

@@ -34,7 +34,13 @@ const char* safetensors_name(DType dtype) { return row_of(dtype).safetensors; }
 
 const char* name_of(Form form) { return form == Form::kKv ? "kv" : "hidden"; }
 
-const char* name_of(Precision) { return "exact"; }
+const char* name_of(Precision precision) {
+  return precision == Precision::kInt8 ? "int8" : precision == Precision::kInt4 ? "int4" : "exact";
+}
+
+Precision precision_of(std::string_view name) {
+  return name == "int8" ? Precision::kInt8 : name == "int4" ? Precision::kInt4 : Precision::kExact;
+}
 
 const Span& span_of(const Record& record) {
   return std::visit([](const auto& value) -> const Span& { return value.span; }, record);

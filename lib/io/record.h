@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -37,14 +38,23 @@ struct Segment {
 };
 
 enum class Form : std::uint8_t { kKv, kHidden };
-enum class Precision : std::uint8_t { kExact };
+enum class Precision : std::uint8_t { kExact, kInt8, kInt4 };
 enum class DType : std::uint8_t { kF32, kBf16, kF16, kF64 };
 
 std::size_t item_bytes(DType dtype);
 const char* name_of(DType dtype);           // "f32", "bf16", "f16", "f64"
 const char* safetensors_name(DType dtype);  // "F32", "BF16", "F16", "F64"
 const char* name_of(Form form);             // "kv", "hidden"
-const char* name_of(Precision precision);   // "exact"
+const char* name_of(Precision precision);   // "exact", "int8", "int4"
+// The value with that name. It must be one of those that name_of() gives.
+Precision precision_of(std::string_view name);
+
+// How far tensors are from what the model computed: the largest difference of two numbers, relative to the largest number, and
+// the root mean square of the differences, relative to that of the numbers. Both 0 to 1.
+struct StatedError {
+  double largest = 0, rms = 0;
+  bool operator==(const StatedError&) const = default;
+};
 
 // What remains of one segment: per layer, keys and values (or hidden states) of its M memory tokens.
 struct Memory {
@@ -65,6 +75,8 @@ struct Memory {
   // [layers, kv_heads, M, head_size], row-major, little endian, `dtype`. Keys are un-rotated.
   // Hidden form: `keys` holds the hidden states [layers, 1, M, hidden size] and `values` is empty.
   std::vector<std::byte> keys, values;
+  // Of int8 and int4: as the header states them. What writing the record adds is added to them; exact memories have none.
+  StatedError key_error, value_error;
 };
 
 using Record = std::variant<Segment, Memory>;

@@ -67,13 +67,13 @@ class RecordReader {
 Record read_single_record(std::span<const std::byte> frame, const std::string& name);
 
 struct StreamOptions {
-  int level = 1;  // zstd level of payloads
+  int level = 1;  // zstd level of payloads; 0 stores them
 };
 
 // Writes one section. `provenance` is that of the input with the writer's own stage appended.
 class RecordWriter {
  public:
-  // Writes the start frame. Throws Error{kUsage} for a level beyond 1 to 22.
+  // Writes the start frame. Throws Error{kUsage} for a level beyond 0 to 22.
   RecordWriter(Sink& sink, Provenance provenance, StreamOptions options = {});
   ~RecordWriter();
   // Each throws Error{kData} for a record that no reader would take (an id that is too long), Error{kInternal} for one that

@@ -60,7 +60,7 @@ struct RecordReader::State {
 
   void read_memory() {
     memory = decode_memory_map(frames.frame().header.map);
-    check_decoded(key_bytes(memory) + value_bytes(memory));
+    check_decoded(payload_bytes(memory));
     token_count = memory.token_count;
     is_memory = true;
   }

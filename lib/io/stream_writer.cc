@@ -63,9 +63,9 @@ struct RecordWriter::State {
   }
 
   void write_memory(const Memory& memory) {
-    const auto map = encode_memory_map(memory);
-    decode_memory_map(map);
-    write_frame(FrameKind::kMemory, map, encode_memory_payload(memory, compressor), key_bytes(memory) + value_bytes(memory));
+    decode_memory_map(encode_memory_map(memory));
+    const EncodedMemory encoded = encode_memory(memory, compressor);
+    write_frame(FrameKind::kMemory, encoded.map, encoded.payload, payload_bytes(memory));
   }
 
   void write_end() {

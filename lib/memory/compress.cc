@@ -76,7 +76,8 @@ class Compressor {
     std::vector<const Segment*> full;
     for (const Segment& segment : waiting_)
       if (segment.is_full()) full.push_back(&segment);
-    const std::vector<Memory> memories = memories_of(full);
+    std::vector<Memory> memories = memories_of(full);
+    for (Memory& memory : memories) memory.precision = job_.precision;  // the cache keeps what was computed: one entry for all precisions
     std::size_t at = 0;
     for (const Segment& segment : waiting_) {
       if (segment.is_full()) writer_->write(memories[at++]);

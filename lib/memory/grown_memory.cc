@@ -34,13 +34,18 @@ GrownMemory::GrownMemory(const Ready& ready, std::vector<Record> records) : read
     next_.document = "generated";
   }
   for (const Record& record : records_)
-    if (const auto* memory = std::get_if<Memory>(&record)) form_ = memory->form;
+    if (const auto* memory = std::get_if<Memory>(&record)) {
+      form_ = memory->form;
+      precision_ = memory->precision;
+    }
 }
 
 void GrownMemory::add(const std::vector<DecoderSession::Compressed>& compressed) {
   for (const DecoderSession::Compressed& one : compressed) {
     const Segment segment = take(one.tokens);
-    records_.emplace_back(to_record(segment, *ready_.method, *ready_.model, form_, one.hidden, one.kv.keys[0], one.kv.values[0]));
+    Memory memory = to_record(segment, *ready_.method, *ready_.model, form_, one.hidden, one.kv.keys[0], one.kv.values[0]);
+    memory.precision = precision_;
+    records_.emplace_back(std::move(memory));
   }
 }
 

@@ -28,6 +28,7 @@ class GrownMemory {
   std::vector<Record> records_;
   Span next_;
   Form form_ = Form::kKv;
+  Precision precision_ = Precision::kExact;
   // The tail's own bytes stay what they were: ids do not always give them back (normalisation, invalid UTF-8).
   std::vector<std::int32_t> tail_tokens_;
   std::string tail_text_;

@@ -83,6 +83,10 @@ Memory to_record(const Segment& segment, const MemoryMethod& method, const Model
   return memory;
 }
 
+at::Tensor hidden_from_record(const Memory& memory) {
+  return tensor_of(memory.keys, {1, memory.layers, memory.memory_length, memory.head_size}, memory.dtype);
+}
+
 KeysValues from_record(const Memory& memory, const Model& model, const std::string& tokenizer, const MemoryMethod* method) {
   const ModelConfig& c = model.config();
   check(memory, "base model", memory.base, model.fingerprint());
@@ -94,13 +98,27 @@ KeysValues from_record(const Memory& memory, const Model& model, const std::stri
     if (!method)
       throw Error(ErrorKind::kUsage, "no adapter", model.directory(), "memories in hidden form need the adapter that made them");
     check(memory, "hidden size", memory.head_size, c.hidden_size);
-    const at::Tensor hidden = tensor_of(memory.keys, {1, c.layers, slots, c.hidden_size}, memory.dtype);
-    return method->transfer(hidden.to(model.placement().device));
+    return method->transfer(hidden_from_record(memory).to(model.placement().device));
   }
   check(memory, "KV heads", memory.kv_heads, c.kv_heads);
   check(memory, "head size", memory.head_size, c.head_size);
   const std::vector<std::int64_t> shape = {1, c.layers, c.kv_heads, slots, c.head_size};
   return {tensor_of(memory.keys, shape, memory.dtype), tensor_of(memory.values, shape, memory.dtype)};
+}
+
+at::Tensor as_kept(const at::Tensor& tensor, Along along, Precision precision) {
+  if (precision == Precision::kExact) return tensor;
+  const at::Tensor items = tensor.to(at::kCPU).contiguous(), kept = at::empty_like(items);
+  const auto size = [&](std::int64_t dimension) { return static_cast<std::size_t>(items.size(dimension)); };
+  const std::size_t matrix = size(-2) * size(-1), count = static_cast<std::size_t>(items.numel());
+  const QuantisedShape shape{dtype_of(items.scalar_type()), precision, along, matrix == 0 ? 0 : count / matrix, size(-2), size(-1)};
+  if (first_unfit(shape.dtype, bytes_of(items)))
+    throw Error(ErrorKind::kData, "memory cannot be kept", name_of(precision), "it has a number that is not finite, or too large");
+  std::vector<std::byte> parts(shape.bytes());
+  ChangeTally change;
+  quantise(shape, bytes_of(items), parts, change);
+  dequantise(shape, parts, {static_cast<std::byte*>(kept.data_ptr()), kept.nbytes()});
+  return kept.to(tensor.device());
 }
 
 }  // namespace uio

@@ -1,6 +1,7 @@
 // Memories of the tensor part to and from the records that travel in streams.
 #pragma once
 
+#include "io/quantise.h"
 #include "io/record.h"
 #include "memory/method.h"
 
@@ -18,6 +19,12 @@ Memory to_record(const Segment& segment, const MemoryMethod& method, const Model
 // Throws Error{kMismatch} naming both values when the record was made with another base, tokenizer or adapter, or has other shapes.
 // `method` may be null: then kv forms are taken whatever adapter made them.
 KeysValues from_record(const Memory& memory, const Model& model, const std::string& tokenizer, const MemoryMethod* method);
+
+// Hidden states [1, N, M, D] of a record in the hidden form that from_record() has taken.
+at::Tensor hidden_from_record(const Memory& memory);
+
+// What a memory's tensor [..., M, d] is after it was kept with this precision. Throws Error{kData} where it cannot be.
+at::Tensor as_kept(const at::Tensor& tensor, Along along, Precision precision);
 
 // SHA-256 of token ids as int32, little endian.
 std::string token_hash(const std::vector<std::int32_t>& tokens);

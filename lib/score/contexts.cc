@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "memory/context.h"
+#include "memory/memory_tensor.h"
 #include "memory/streaming.h"
 
 namespace uio {
@@ -107,7 +108,7 @@ class SegmentMemories {
       const std::int64_t length = method_.segment_length();
       const std::int64_t batch = std::min(count_ - encoded_, in_.batch > 0 ? in_.batch : std::max<std::int64_t>(1, 2 * kTokensAtOnce / length));
       const at::Tensor ids = ids_of(in_, encoded_ * length, (encoded_ + batch) * length).view({batch, length});
-      const KeysValues kv = method_.transfer(method_.encode(ids));
+      const KeysValues kv = kept(method_.encode(ids));
       for (std::int64_t row = 0; row < batch; ++row) ready_.push_back({kv.keys.narrow(0, row, 1), kv.values.narrow(0, row, 1)});
       encoded_ += batch;
     }
@@ -117,6 +118,13 @@ class SegmentMemories {
   }
 
  private:
+  // What the decoder reads of memories that were written to a blob.
+  KeysValues kept(const at::Tensor& hidden) const {
+    if (in_.form == Form::kHidden) return method_.transfer(as_kept(hidden, Along::kChannel, in_.precision));
+    const KeysValues kv = method_.transfer(hidden);
+    return {as_kept(kv.keys, Along::kChannel, in_.precision), as_kept(kv.values, Along::kToken, in_.precision)};
+  }
+
   const ScoreInput& in_;
   const MemoryMethod& method_;
   std::int64_t count_, encoded_ = 0;

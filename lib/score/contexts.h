@@ -22,6 +22,8 @@ struct ScoreInput {
   bool drop_oldest;                      // memories beyond the model's positions go, oldest first
   std::int64_t batch;                    // segments at once; 0: chosen
   Host& host;
+  Form form = Form::kKv;  // how memories are kept until they are read
+  Precision precision = Precision::kExact;
 };
 
 struct ContextEntry {

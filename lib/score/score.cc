@@ -71,7 +71,7 @@ class Perplexity {
     const auto n = static_cast<std::int64_t>(document.ids.size());
     const bool is_last = job_.last > 0;
     const std::int64_t first = is_last ? std::max<std::int64_t>(1, n - static_cast<std::int64_t>(std::min<std::uint64_t>(job_.last, 1ull << 40))) : 1;
-    const ScoreInput input{ready_, document.id, document.ids, length_, first, is_last, job_.drop_oldest, job_.batch, *io_.host};
+    const ScoreInput input{ready_, document.id, document.ids, length_, first, is_last, job_.drop_oldest, job_.batch, *io_.host, job_.form, job_.precision};
     const std::vector<std::uint64_t> ends = document.token_ends(*ready_.tokenizer);
     for (const ContextEntry* context : contexts_) {
       std::vector<double> scores;

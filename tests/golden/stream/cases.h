@@ -89,6 +89,15 @@ inline std::vector<GoldenStream> golden_streams() {
     return forge(weighted, 2, [&](std::string& header) { header[header.find("scored") + 6] = static_cast<char>(value); });
   };
 
+  const std::string int4 = make_stream({number_memory(Precision::kInt4, 1), number_memory(Precision::kInt4, 2, Form::kHidden)});
+  const auto with_error = [&](int value) {  // the first bytes of the number: the largest of all, or none
+    return forge(int4, 1, [&](std::string& header) {
+      const std::size_t at = header.find("key_error") + 10;
+      header[at] = static_cast<char>(value);
+      header[at + 1] = static_cast<char>(value == 0x7F ? 0xEF : 0xFF);
+    });
+  };
+
   std::vector<GoldenStream> streams = {
       {"page-stream", make_stream(stream_page_records()), 0},
       {"page-memory", make_stream(memory_page_records(), memory_page_provenance()), 0},
@@ -104,6 +113,8 @@ inline std::vector<GoldenStream> golden_streams() {
        0},
       {"level-1", make_stream({many}), 0},
       {"level-19", make_stream({many}, small_provenance(), 19), 0},
+      {"int8", make_stream({number_memory(Precision::kInt8, 1), number_memory(Precision::kInt8, 2, Form::kHidden)}), 0},
+      {"int4", int4, 0},
       {"newer-minor", with_byte(0, 17, 9), 0},
       {"skippable-kind",
        forge(blob, 2,
@@ -133,6 +144,8 @@ inline std::vector<GoldenStream> golden_streams() {
       {"decoded-other", with_byte(1, 40, 97), 3},
       {"wrong-scored", with_scored(3), 3},
       {"too-many-scored", with_scored(4), 3},
+      {"error-beyond-1", with_error(0x7F), 3},
+      {"error-not-a-number", with_error(0xFF), 3},
       {"newer-major", with_byte(0, 16, 2), 4},
       {"unknown-kind", with_byte(2, 18, 99), 4},
       {"unknown-flag", with_byte(2, 19, 2), 4},

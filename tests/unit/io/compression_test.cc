@@ -67,8 +67,31 @@ TEST_CASE("a frame of another size, without checksum or size, cut, or no frame a
   ZSTD_freeCCtx(context);
 }
 
+TEST_CASE("level 0 stores, in frames that zstd reads, of the size that is known before; no other level makes more") {
+  for (const std::size_t size : {0, 1, 255, 256, 65791, 131071, 131072, 131073, 262144, 300000}) {
+    std::string content(size, 0);
+    std::uint32_t state = 1;
+    for (char& c : content) c = static_cast<char>((state = state * 1664525 + 1013904223) >> 24);
+    const auto stored = compressed(content, 0);
+    CAPTURE(size);
+    CHECK(stored.size() == Compressor::stored_bytes(size));
+    CHECK(expands(stored, size));
+    std::string back(size, 1);
+    CHECK(ZSTD_decompress(back.data(), size, stored.data(), stored.size()) == size);
+    CHECK(back == content);
+    for (const int level : {1, 3, 9, 19}) CHECK(compressed(content, level).size() <= stored.size());
+    if (size == 0) continue;
+    for (const std::size_t at : {stored.size() - 1, stored.size() / 2, std::size_t{13}}) {
+      auto flipped = stored;
+      flipped[at] ^= std::byte{4};
+      CHECK(!expands(flipped, size));
+    }
+  }
+}
+
 TEST_CASE("levels beyond zstd's are misuse") {
-  CHECK(status_of([] { Compressor(0); }) == 2);
+  CHECK(status_of([] { Compressor(-1); }) == 2);
+  CHECK(status_of([] { Compressor(0); }) == 0);
   CHECK(status_of([] { Compressor(23); }) == 2);
   CHECK(status_of([] { Compressor(22); }) == 0);
 }

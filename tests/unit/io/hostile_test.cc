@@ -199,7 +199,7 @@ TEST_CASE("segments: more tokens than L, or a text beyond the bound") {
 TEST_CASE("payloads that are sound zstd but not what the header implies") {
   const Memory memory = small_memory();
   Compressor compressor(1);
-  const auto good = encode_memory_payload(memory, compressor);
+  const auto good = encode_memory(memory, compressor).payload;
   const std::uint64_t decoded = key_bytes(memory) + value_bytes(memory);
   const auto status = [&](const std::vector<std::byte>& payload) {
     const std::string_view bytes(reinterpret_cast<const char*>(payload.data()), payload.size());
@@ -213,6 +213,29 @@ TEST_CASE("payloads that are sound zstd but not what the header implies") {
   compressor.append_frame(std::vector<std::byte>(decoded), merged);
   CHECK(status(merged).find("decodes to " + std::to_string(decoded) + " bytes, expected") != std::string::npos);
   CHECK(status(std::vector<std::byte>(good.begin(), good.begin() + 20)).find("is not a") != std::string::npos);
+}
+
+TEST_CASE("quantised payloads that are sound zstd but not what the page allows") {
+  const Memory memory = number_memory(Precision::kInt8);
+  const std::uint64_t decoded = payload_bytes(memory);
+  const auto message = [&](std::byte scale, std::byte number) {
+    Compressor compressor(1);
+    std::vector<std::byte> payload;
+    for (int tensor = 0; tensor < 2; ++tensor) {
+      const std::size_t scales = tensor == 0 ? 2 * 2 * 7 * 2 : 2 * 2 * 33;  // of 33 memory tokens two a channel
+      compressor.append_frame(std::vector<std::byte>(scales, scale), payload);
+      compressor.append_frame(std::vector<std::byte>(memory.keys.size() / 4, number), payload);
+    }
+    const std::string_view bytes(reinterpret_cast<const char*>(payload.data()), payload.size());
+    return message_of([&] { read_stream(stream_with(memory_header(memory, payload.size(), decoded), bytes)); });
+  };
+  CHECK(message(std::byte{127}, std::byte{1}).find("or the end of section 1 is missing") != std::string::npos);
+  CHECK(message(std::byte{127}, std::byte{0x80}).find("has a payload with the number -128, out of range") != std::string::npos);
+  CHECK(message(std::byte{255}, std::byte{1}).find("has a payload with a scale of exponent 255") != std::string::npos);
+  CHECK(message(std::byte{0}, std::byte{1}).find("has a payload with the number 1, out of range") != std::string::npos);
+  CHECK(message_of([&] {
+          read_stream(stream_with(memory_header(memory, 100, key_bytes(memory) + value_bytes(memory)), std::string(100, 'p')));
+        }).find("its header implies " + std::to_string(decoded)) != std::string::npos);
 }
 
 TEST_CASE("a segment with more behind its payload is refused") {

@@ -60,6 +60,25 @@ inline Memory small_memory(std::uint64_t index = 0, DType dtype = DType::kBf16, 
   return memory;
 }
 
+// With numbers, so that every precision can keep it: f32, 33 memory tokens, a channel of zeros and one that stands out.
+inline Memory number_memory(Precision precision, std::uint64_t index = 0, Form form = Form::kKv) {
+  Memory memory = small_memory(index, DType::kF32, form);
+  memory.precision = precision;
+  memory.memory_length = 33;
+  memory.head_size = 7;
+  memory.keys.resize(key_bytes(memory));
+  memory.values.resize(value_bytes(memory));
+  std::mt19937 random(static_cast<std::uint32_t>(index));
+  for (auto* tensor : {&memory.keys, &memory.values}) {
+    for (std::size_t i = 0; i < tensor->size(); i += 4) {
+      const float size = i / 4 % 7 == 2 ? 0.0f : i / 4 % 7 == 5 ? 40.0f : 1.0f;
+      const float value = size * (static_cast<float>(random() % 2001) / 1000.0f - 1.0f);
+      std::memcpy(tensor->data() + i, &value, 4);
+    }
+  }
+  return memory;
+}
+
 inline Provenance small_provenance() { return {{"uio-segment", "0.1.0", {{"segment-length", "4"}}}}; }
 
 inline std::string make_stream(const std::vector<Record>& records, const Provenance& provenance = small_provenance(),
@@ -118,7 +137,8 @@ inline bool same(const Memory& a, const Memory& b) {
          a.token_hash == b.token_hash && a.method == b.method && a.positions == b.positions && a.form == b.form &&
          a.precision == b.precision && a.dtype == b.dtype && a.layers == b.layers && a.kv_heads == b.kv_heads &&
          a.head_size == b.head_size && a.memory_length == b.memory_length && a.segment_length == b.segment_length &&
-         a.token_count == b.token_count && a.keys == b.keys && a.values == b.values;
+         a.token_count == b.token_count && a.key_error == b.key_error && a.value_error == b.value_error && a.keys == b.keys &&
+         a.values == b.values;
 }
 
 inline bool same(const Record& a, const Record& b) {

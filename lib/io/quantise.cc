@@ -1,0 +1,259 @@
+#include "io/quantise.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <string>
+
+#include "base/endian.h"
+#include "io/damage.h"
+
+namespace uio {
+namespace {
+
+constexpr std::size_t kRun = 32;          // items that share a scale, at most
+constexpr int kBias = 127;                // of a scale's exponent; a stored 0 is the scale 0
+constexpr double kLeastShare = 0.6;       // of the largest item that the largest number may stand for: what is above is cut
+constexpr double kRounder = 0x1.8p52;     // added and taken away, it leaves a whole number, halves to the even one
+
+// A scale is (1 + f/steps) · 2^(e - 127): with so few bits that its product with a number is exact in every dtype.
+struct Kind {
+  int greatest;  // of the numbers; they are symmetric
+  int steps;     // of a scale between two powers of two
+};
+Kind kind_of(Precision precision) { return precision == Precision::kInt4 ? Kind{7, 8} : Kind{127, 1}; }
+
+// The range of a scale's stored exponent: every product of scale and number lies within the dtype, on its grid.
+struct Exponents {
+  int least, greatest;
+};
+Exponents exponents_of(DType dtype, const Kind& kind) {
+  if (dtype == DType::kF16) return {kBias - 21, kBias + (kind.greatest == 127 ? 9 : 12)};
+  return {1, kBias + (kind.greatest == 127 ? 121 : 124)};
+}
+
+double scale_of(const Kind& kind, int exponent, int step) {
+  return std::ldexp(1.0 + static_cast<double>(step) / kind.steps, exponent - kBias);
+}
+
+// --- items as numbers
+
+double from_f16(std::uint16_t bits) {
+  const int exponent = bits >> 10 & 31, mantissa = bits & 1023;
+  const double size = exponent == 0    ? std::ldexp(mantissa, -24)
+                      : exponent == 31 ? (mantissa == 0 ? std::numeric_limits<double>::infinity() : std::numeric_limits<double>::quiet_NaN())
+                                       : std::ldexp(1024 + mantissa, exponent - 25);
+  return bits & 0x8000 ? -size : size;
+}
+
+// Of a number that f16 has exactly.
+std::uint16_t to_f16(double x) {
+  const std::uint16_t sign = std::signbit(x) ? 0x8000 : 0;
+  const double size = std::fabs(x);
+  if (size < 0x1p-14) return static_cast<std::uint16_t>(sign | static_cast<int>(std::ldexp(size, 24)));
+  const int exponent = std::ilogb(size);
+  return static_cast<std::uint16_t>(sign | (exponent + 15) << 10 | (static_cast<int>(std::ldexp(size, 10 - exponent)) & 1023));
+}
+
+double load_item(DType dtype, const std::byte* at) {
+  switch (dtype) {
+    case DType::kF32:
+      return std::bit_cast<float>(load_le<std::uint32_t>(at));
+    case DType::kBf16:
+      return std::bit_cast<float>(std::uint32_t{load_le<std::uint16_t>(at)} << 16);
+    case DType::kF16:
+      return from_f16(load_le<std::uint16_t>(at));
+    case DType::kF64:
+      return std::bit_cast<double>(load_le<std::uint64_t>(at));
+  }
+  return 0;
+}
+
+// Only for what the dtype has exactly.
+void store_item(DType dtype, std::byte* at, double x) {
+  switch (dtype) {
+    case DType::kF32:
+      return store_le(at, std::bit_cast<std::uint32_t>(static_cast<float>(x)));
+    case DType::kBf16:
+      return store_le(at, static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(static_cast<float>(x)) >> 16));
+    case DType::kF16:
+      return store_le(at, to_f16(x));
+    case DType::kF64:
+      return store_le(at, std::bit_cast<std::uint64_t>(x));
+  }
+}
+
+// --- one run
+
+struct Run {
+  int exponent = 0, step = 0;  // of the scale
+  std::int8_t numbers[kRun] = {};
+};
+
+// The allowed form with the smallest sum of squared differences; of equal ones that with the smallest scale. What was chosen once
+// is therefore chosen again for its own result: that has difference 0, and a smaller scale with the same result would have won.
+// All arithmetic that this rests on is exact: items have 24 bits here, a product of scale and number at most 8.
+Run nearest(std::span<const double> items, const Kind& kind, const Exponents& exponents) {
+  Run best;
+  double largest = 0, least_squares = 0;
+  for (const double x : items) {
+    largest = std::max(largest, std::fabs(x));
+    least_squares += x * x;
+  }
+  if (largest == 0) return best;
+  const double from = kLeastShare * largest / kind.greatest;
+  const double to = std::max(2 * largest / kind.greatest, scale_of(kind, exponents.least + 1, 0));
+  double numbers[kRun];
+  for (int exponent = std::clamp(std::ilogb(from) + kBias, exponents.least, exponents.greatest); exponent <= exponents.greatest; ++exponent) {
+    for (int step = 0; step < kind.steps; ++step) {
+      const double scale = scale_of(kind, exponent, step);
+      if (scale > to) return best;
+      if (scale < from) continue;
+      double squares = 0;
+      for (std::size_t i = 0; i < items.size(); ++i) {
+        const double rounded = (items[i] / scale + kRounder) - kRounder;
+        numbers[i] = std::clamp<double>(rounded, -kind.greatest, kind.greatest);
+        const double difference = items[i] - numbers[i] * scale;
+        squares += difference * difference;
+      }
+      if (squares >= least_squares) continue;
+      least_squares = squares;
+      best.exponent = exponent;
+      best.step = step;
+      for (std::size_t i = 0; i < items.size(); ++i) best.numbers[i] = static_cast<std::int8_t>(numbers[i]);
+    }
+  }
+  return best;
+}
+
+// --- where things lie
+
+std::size_t runs_of(std::size_t length) { return (length + kRun - 1) / kRun; }
+
+// Calls `visit` for each run in the order of the scales, with its items' indices: the first, the distance, how many; and with the
+// same for its numbers.
+struct Place {
+  std::size_t item, item_step, number, number_step, count;
+};
+template <typename Visit>
+void for_each_run(const QuantisedShape& shape, const Visit& visit) {
+  const bool is_channel = shape.along == Along::kChannel;
+  const std::size_t lines = is_channel ? shape.columns : shape.rows, length = is_channel ? shape.rows : shape.columns;
+  for (std::size_t matrix = 0; matrix < shape.matrices; ++matrix) {
+    const std::size_t begin = matrix * shape.rows * shape.columns;
+    for (std::size_t line = 0; line < lines; ++line) {
+      for (std::size_t at = 0; at < length; at += kRun) {
+        const std::size_t row = is_channel ? at : line, column = is_channel ? line : at;
+        const std::size_t along_row = 1, along_column = shape.columns;
+        visit(Place{begin + row * shape.columns + column, is_channel ? along_column : along_row, begin + column * shape.rows + row,
+                    is_channel ? std::size_t{1} : shape.rows, std::min(kRun, length - at)});
+      }
+    }
+  }
+}
+
+// The numbers' part: a byte each, or two in a byte, the first in its lower half.
+class Numbers {
+ public:
+  Numbers(Precision precision, std::byte* at) : is_packed_(precision == Precision::kInt4), at_(at) {}
+  void set(std::size_t index, int number) const {
+    if (is_packed_) at_[index / 2] |= static_cast<std::byte>((number & 15) << (index % 2 * 4));
+    else at_[index] = static_cast<std::byte>(number);
+  }
+
+ private:
+  bool is_packed_;
+  std::byte* at_;
+};
+int number_at(Precision precision, std::span<const std::byte> numbers, std::size_t index) {
+  if (precision == Precision::kInt8) return static_cast<std::int8_t>(numbers[index]);
+  const int half = std::to_integer<int>(numbers[index / 2]) >> (index % 2 * 4) & 15;
+  return half < 8 ? half : half - 16;
+}
+
+[[noreturn]] void fail(const std::string& reason) { throw Damage{ErrorKind::kData, "has a payload with " + reason}; }
+
+}  // namespace
+
+std::size_t QuantisedShape::scales() const {
+  return matrices * (along == Along::kChannel ? columns * runs_of(rows) : rows * runs_of(columns));
+}
+
+std::vector<std::size_t> QuantisedShape::parts() const {
+  if (precision == Precision::kInt8) return {scales(), items()};
+  return {scales(), scales(), (items() + 1) / 2};
+}
+
+std::size_t QuantisedShape::bytes() const {
+  std::size_t sum = 0;
+  for (const std::size_t part : parts()) sum += part;
+  return sum;
+}
+
+StatedError ChangeTally::relative() const {
+  const auto share = [](double part, double whole) { return whole > 0 ? std::min(1.0, part / whole) : 0.0; };
+  return {share(largest, largest_value), std::sqrt(share(squares, value_squares))};
+}
+
+std::optional<std::size_t> first_unfit(DType dtype, std::span<const std::byte> items) {
+  const std::size_t size = item_bytes(dtype);
+  for (std::size_t i = 0; i < items.size() / size; ++i) {
+    if (!(std::fabs(load_item(dtype, items.data() + i * size)) <= std::numeric_limits<float>::max())) return i;
+  }
+  return std::nullopt;
+}
+
+void quantise(const QuantisedShape& shape, std::span<const std::byte> items, std::span<std::byte> parts, ChangeTally& tally) {
+  const Kind kind = kind_of(shape.precision);
+  const Exponents exponents = exponents_of(shape.dtype, kind);
+  const std::size_t size = item_bytes(shape.dtype), scales = shape.scales();
+  std::ranges::fill(parts, std::byte{0});
+  const Numbers numbers(shape.precision, parts.data() + (kind.steps > 1 ? 2 : 1) * scales);
+  std::size_t scale = 0;
+  for_each_run(shape, [&](const Place& place) {
+    double exact[kRun], searched[kRun];
+    for (std::size_t i = 0; i < place.count; ++i) {
+      exact[i] = load_item(shape.dtype, items.data() + (place.item + i * place.item_step) * size);
+      searched[i] = static_cast<float>(exact[i]);
+    }
+    const Run run = nearest({searched, place.count}, kind, exponents);
+    parts[scale] = static_cast<std::byte>(run.exponent);
+    if (kind.steps > 1) parts[scales + scale] = static_cast<std::byte>(run.step);
+    ++scale;
+    const double unit = run.exponent == 0 ? 0 : scale_of(kind, run.exponent, run.step);
+    for (std::size_t i = 0; i < place.count; ++i) {
+      numbers.set(place.number + i * place.number_step, run.numbers[i]);
+      const double difference = std::fabs(exact[i] - run.numbers[i] * unit), value = std::fabs(exact[i]);
+      tally.largest = std::max(tally.largest, difference);
+      tally.largest_value = std::max(tally.largest_value, value);
+      tally.squares += difference * difference;
+      tally.value_squares += value * value;
+    }
+  });
+}
+
+void dequantise(const QuantisedShape& shape, std::span<const std::byte> parts, std::span<std::byte> items) {
+  const Kind kind = kind_of(shape.precision);
+  const Exponents exponents = exponents_of(shape.dtype, kind);
+  const std::size_t size = item_bytes(shape.dtype), scales = shape.scales();
+  const auto numbers = parts.subspan((kind.steps > 1 ? 2 : 1) * scales);
+  if (kind.steps > 1 && shape.items() % 2 == 1 && std::to_integer<int>(numbers.back()) > 15) fail("a number too many");
+  std::size_t scale = 0;
+  for_each_run(shape, [&](const Place& place) {
+    const int exponent = std::to_integer<int>(parts[scale]), step = kind.steps > 1 ? std::to_integer<int>(parts[scales + scale]) : 0;
+    ++scale;
+    if (step >= kind.steps || (exponent == 0 ? step > 0 : exponent < exponents.least || exponent > exponents.greatest)) {
+      fail("a scale of exponent " + std::to_string(exponent) + " and " + std::to_string(step) + " eighths, out of range");
+    }
+    const double unit = exponent == 0 ? 0 : scale_of(kind, exponent, step);
+    for (std::size_t i = 0; i < place.count; ++i) {
+      const int number = number_at(shape.precision, numbers, place.number + i * place.number_step);
+      if (number < -kind.greatest || (exponent == 0 && number != 0)) fail("the number " + std::to_string(number) + ", out of range");
+      store_item(shape.dtype, items.data() + (place.item + i * place.item_step) * size, number * unit);
+    }
+  });
+}
+
+}  // namespace uio
