@@ -6,10 +6,11 @@ options=(-a fresh -l 16 --memory-length 4)
 
 prepare() {
   use_model
-  for i in 1 2 3; do make_text | sed "s/Lily/Lily$i/"; done >book.txt
+  make_text >book.txt
   uio-segment -l 16 --boundaries content -o book.seg book.txt || fail 'segment'
   uio-compress "${options[@]}" -o fresh.uio book.seg || fail 'compress'
   segments=$(uio-inspect fresh.uio | jq -s 'map(select(.kind == "memory")) | length')
+  distinct=$(uio-inspect fresh.uio | jq -s 'map(select(.kind == "memory").token_hash) | unique | length')
 }
 
 # Runs uio-compress with the cache, -v and $@, expects the bytes of $expected, and sets $found and $made.
@@ -32,7 +33,7 @@ expect_clean() {
 test_same_bytes_with_and_without() {
   prepare
   compress_with book.seg
-  expect_counts 0 "$segments"
+  expect_counts $((segments - distinct)) "$distinct"
   compress_with book.seg
   expect_counts "$segments" 0
   compress_with --no-cache --cache-dir cache -j 1 book.seg
@@ -50,13 +51,13 @@ test_same_bytes_with_and_without() {
   expect_counts "$segments" 0
   uio-compress "${options[@]}" --form hidden -o hidden.uio book.seg
   expected=hidden.uio compress_with --form hidden book.seg
-  expect_counts 0 "$segments"
+  expect_counts $((segments - distinct)) "$distinct"
   uio-compress "${options[@]}" --dtype f64 -o f64.uio book.seg
   expected=f64.uio compress_with --dtype f64 book.seg
-  expect_counts 0 "$segments"
+  expect_counts $((segments - distinct)) "$distinct"
   uio-compress -a fresh -l 16 --memory-length 2 -o other.uio book.seg
   expected=other.uio compress_with --memory-length 2 book.seg
-  expect_counts 0 "$segments"
+  expect_counts $((segments - distinct)) "$distinct"
 
   # Another document with the same text has its own name in its memories.
   cp book.txt copy.txt
@@ -123,7 +124,7 @@ test_an_edit_costs_little() {
     uio-compress "${options[@]}" -o edited.uio edited.seg
     expected=edited.uio compress_with edited.seg
     [ "$made" -gt 0 ] || fail "$boundaries: the edit is not seen"
-    [ $((4 * made)) -lt "$found" ] || fail "$boundaries: $made of $((made + found)) were made again"
+    [ $((3 * made)) -lt "$found" ] || fail "$boundaries: $made of $((made + found)) were made again"
   done
 }
 
@@ -141,8 +142,8 @@ test_damage_is_made_good() {
     esac
   done < <(find cache -type f)
   compress_with book.seg
-  expect_counts 0 "$segments"
-  [ "$(grep -c 'is damaged and made again' err)" -eq "$segments" ] || fail 'not told'
+  expect_counts $((segments - distinct)) "$distinct"
+  [ "$(grep -c 'is damaged and made again' err)" -eq "$distinct" ] || fail 'not told'
   compress_with book.seg
   expect_counts "$segments" 0
   run uio-compress "${options[@]}" --cache-dir cache book.seg
@@ -168,7 +169,8 @@ test_cache_size() {
 # A limit on the size of files stands in for a full disk; the output goes through a pipe.
 test_full_disk_and_read_only() {
   prepare
-  (ulimit -f 0; uio-compress "${options[@]}" --cache-dir cache book.seg 2>err | cat >out; exit "${PIPESTATUS[0]}") || fail 'a full disk'
+  (ulimit -f 1; exec uio-compress "${options[@]}" --cache-dir cache book.seg 2>err) | cat >out
+  [ "${PIPESTATUS[0]}" -eq 0 ] || fail 'a full disk'
   expect_same fresh.uio out
   [ "$(grep -c 'cannot write to the cache' err)" -eq 1 ] || fail 'not one remark'
   expect_clean
@@ -204,7 +206,7 @@ test_processes_share_a_cache() {
 # SIGKILL at random moments: never a wrong byte, never a blocked cache, no litter after the next run. UIO_KILLS: how many runs.
 test_killed_runs() {
   prepare
-  local begun took left=${UIO_KILLS:-200} round=0 delay status_of_one
+  local begun took left=${UIO_KILLS:-120} round=0 delay status_of_one
   begun=$(date +%s%N)
   uio-compress "${options[@]}" -o /dev/null book.seg
   took=$((($(date +%s%N) - begun) / 1000000))  # ms
