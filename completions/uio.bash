@@ -59,6 +59,7 @@ _uio_compress() {
   _uio_where
   case $option in
     --form) _uio_words 'kv hidden' ;;
+    --precision) _uio_words 'exact int8 int4' ;;
     --cache-dir) _uio_directories ;;
     -m | --model) _uio_directories ;;
     -a | --adapter) _uio_directories ;;
@@ -67,7 +68,7 @@ _uio_compress() {
     -o | --output) _uio_files ;;
     --progress) _uio_words 'auto always never' ;;
     --batch | --cache-size | -l | --segment-length | --memory-length | -j | --threads | --seed | --level) COMPREPLY=() ;;
-    *) _uio_operand '--form --batch --cache-dir --no-cache --cache-size -m --model -a --adapter -l --segment-length --memory-length --device --dtype -j --threads --seed -o --output --level -f --force -q --quiet -v --verbose --progress -h --help -V --version' ;;
+    *) _uio_operand '--form --precision --batch --cache-dir --no-cache --cache-size -m --model -a --adapter -l --segment-length --memory-length --device --dtype -j --threads --seed -o --output --level -f --force -q --quiet -v --verbose --progress -h --help -V --version' ;;
   esac
 }
 complete -F _uio_compress uio-compress
@@ -99,6 +100,8 @@ _uio_score() {
     --context) _uio_list 'none memory window full streaming' ;;
     --verify) _uio_files ;;
     --overflow) _uio_words 'refuse oldest' ;;
+    --form) _uio_words 'kv hidden' ;;
+    --precision) _uio_words 'exact int8 int4' ;;
     -m | --model) _uio_directories ;;
     -a | --adapter) _uio_directories ;;
     --device) _uio_words 'auto cpu cuda' ;;
@@ -106,7 +109,7 @@ _uio_score() {
     -o | --output) _uio_files ;;
     --progress) _uio_words 'auto always never' ;;
     --last | --tolerance | -l | --segment-length | --memory-length | -j | --threads | --seed) COMPREPLY=() ;;
-    *) _uio_operand '--task --context --last --per-token --verify --tolerance --overflow --lines --jsonl --replace-invalid -m --model -a --adapter -l --segment-length --memory-length --device --dtype -j --threads --seed -o --output -f --force -q --quiet -v --verbose --progress -h --help -V --version' ;;
+    *) _uio_operand '--task --context --last --per-token --verify --tolerance --overflow --lines --jsonl --replace-invalid --form --precision -m --model -a --adapter -l --segment-length --memory-length --device --dtype -j --threads --seed -o --output -f --force -q --quiet -v --verbose --progress -h --help -V --version' ;;
   esac
 }
 complete -F _uio_score uio-score
