@@ -68,8 +68,8 @@ TEST_CASE("a memory comes back from the cache, under another document's name too
     CHECK(!cache.fill(found, key));
     cache.store(memory, cache.key_of(memory, {}));
     REQUIRE(cache.fill(found, key));
-    CHECK(found.keys == memory.keys);
-    CHECK(found.values == memory.values);
+    CHECK((found.keys == memory.keys));
+    CHECK((found.values == memory.values));
     CHECK(found.span.document == "another");
   }
 }
