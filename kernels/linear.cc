@@ -8,6 +8,7 @@
 
 #include "kernels/policy.h"
 #include "kernels/rows.h"
+#include "kernels/small_product.h"
 
 namespace uio::kernels {
 namespace {
@@ -73,6 +74,7 @@ at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tenso
                     !x.requires_grad() && !weight.requires_grad();
   if (is_reference_forced() || !fits) return linear_reference(x, weight, bias);
 
+  const OneThreadIfSmall one_thread(x.numel() * weight.size(0));
   at::Tensor y;
   if (x.size(0) <= kFewRows) {
     y = few_rows(x, weight);

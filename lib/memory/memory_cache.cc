@@ -1,5 +1,6 @@
 #include "memory/memory_cache.h"
 
+#include <ATen/Parallel.h>
 #include <ATen/Version.h>
 #include <torch/csrc/api/include/torch/version.h>
 
@@ -44,6 +45,7 @@ std::string describe_arithmetic(const Model& model) {
   std::string text = std::string("uio ") + kVersion + " " + build_id_of(reinterpret_cast<const void*>(&describe_arithmetic)) + "\nLibTorch " TORCH_VERSION "\n";
   text += c10::DeviceTypeName(placement.device.type()) + " " + c10::toString(placement.computed) + "\n";
   text += kernels::is_reference_forced() ? "reference" : kernels::instruction_set();
+  text += " on " + std::to_string(at::get_num_threads()) + " threads";
   return text + "\n" + at::get_cpu_capability() + " " + processor();
 }
 

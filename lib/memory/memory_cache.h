@@ -15,7 +15,7 @@ struct PlaceInBatch {
   std::size_t number = 0, count = 1;
 };
 
-// What computes: build, LibTorch, kind of processor, numbers and kernels. Threads do not matter.
+// What computes: build, LibTorch, kind of processor, numbers, kernels and threads, whose number changes the last bits of very small products.
 std::string describe_arithmetic(const Model& model);
 
 // The name of a memory's tensors: SHA-256 over all that their bytes depend on. That is every field of `header` (fingerprints, hash of the

@@ -13,6 +13,7 @@
 #include "kernels/policy.h"
 #include "kernels/rms_norm.h"
 #include "kernels/rows.h"
+#include "kernels/small_product.h"
 #include "kernels/swiglu.h"
 #include "model/fingerprint.h"
 #include "model/tensor.h"
@@ -142,6 +143,7 @@ at::Tensor Model::project(std::int64_t layer, Projection projection, const at::T
     const at::Tensor low = kernels::linear(flat, lora->a);
     // Added into the product's own rows: no tensor of updates, no pass to add it.
     const at::Tensor b = lora->b.to(out.scalar_type()).t();
+    const kernels::OneThreadIfSmall one_thread(low.numel() * b.size(1));
     out = out.requires_grad() || low.requires_grad() || b.requires_grad() ? at::addmm(out, low, b, 1, lora->scale)
                                                                           : out.addmm_(low, b, 1, lora->scale);
   }

@@ -36,7 +36,7 @@ test_same_bytes_with_and_without() {
   expect_counts $((segments - distinct)) "$distinct"
   compress_with book.seg
   expect_counts "$segments" 0
-  compress_with --no-cache --cache-dir cache -j 1 book.seg
+  compress_with --no-cache --cache-dir cache book.seg
   expect_counts "$segments" 0
   expect_clean
   run uio-compress -v "${options[@]}" --cache-dir cache --no-cache book.seg

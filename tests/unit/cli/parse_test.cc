@@ -115,9 +115,10 @@ TEST_CASE("help and version win over mistakes") {
 }
 
 TEST_CASE("options that affect bytes make the provenance, paths never") {
-  CHECK(parse(kSegment, {"-m", "/model", "-o", "/out", "/text"}).stage_options == Pairs{{"level", "1"}});
-  CHECK(parse(kSegment, {"-l", "64", "--level", "2", "--level=3", "--replace-invalid", "--seed", "4"}).stage_options ==
-        Pairs{{"replace_invalid", "true"}, {"segment_length", "64"}, {"level", "3"}});
-  CHECK(parse(kCompress, {"-j", "4", "--batch", "3", "--device", "cpu", "--dtype", "bf16"}).stage_options ==
-        Pairs{{"form", "kv"}, {"dtype", "bf16"}, {"level", "1"}});
+  CHECK(parse(kSegment, {"-m", "/model", "-o", "/out", "/text"}).stage_options ==
+        Pairs{{"boundaries", "fixed"}, {"level", "1"}});
+  CHECK(parse(kSegment, {"-l", "64", "--level", "2", "--level=3", "--replace-invalid", "--boundaries", "content", "--seed", "4"}).stage_options ==
+        Pairs{{"replace_invalid", "true"}, {"boundaries", "content"}, {"segment_length", "64"}, {"level", "3"}});
+  CHECK(parse(kCompress, {"-j", "4", "--batch", "3", "--cache-dir", "/cache", "--cache-size", "1M", "--device", "cpu", "--dtype", "bf16"}).stage_options ==
+        Pairs{{"form", "kv"}, {"precision", "exact"}, {"dtype", "bf16"}, {"level", "1"}});
 }
