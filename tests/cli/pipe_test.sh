@@ -144,3 +144,33 @@ test_requests() {
   uio-decode --jsonl <requests >second || fail 'requests on standard input'
   expect_same answers second
 }
+
+# Raw segments that uio-decode compresses on its way are saved as memories, once, where the segments were; the same as from a blob.
+test_raw_segments_are_saved_once() {
+  use_model
+  make_text >text
+  local cut
+  for cut in fixed content; do
+    uio-segment --boundaries $cut text text -o raw.seg || fail 'segment'
+    uio-decode -n 5 --save raw.uio raw.seg >/dev/null || fail 'decode of segments'
+    uio-compress raw.seg | uio-decode -n 5 --save blob.uio >/dev/null || fail 'decode of memories'
+    for name in raw blob; do
+      uio-inspect $name.uio | jq -c 'select(has("segment")) | [.kind, .id, .segment, .byte_begin, .byte_end, .first_token, .token_count, .is_last]' >$name.spans
+    done
+    expect_output raw.spans
+    expect_same raw.spans blob.spans
+  done
+  # Without an adapter everything stays raw.
+  cp -rL "$UIO_MODEL" plain && rm -r plain/adapter
+  head -n 3 text >begin
+  uio-segment -m plain -l 16 begin -o raw.seg || fail 'segment'
+  uio-decode -m plain -n 5 --save raw.uio raw.seg >/dev/null || fail 'decode'
+  local before after
+  before=$(uio-inspect raw.seg | jq -s 'map(.token_count // 0) | add')
+  after=$(uio-inspect raw.uio | jq -s 'map(.token_count // 0) | add')
+  [ "$after" -eq $((before + 5)) ] || fail "$before tokens became $after"
+  # Segments of another length end elsewhere than the adapter's.
+  run uio-decode -n 1 --save other.uio raw.seg
+  expect_status 4
+  [ ! -e other.uio ] || fail 'something was saved'
+}
