@@ -15,7 +15,8 @@ struct PlaceInBatch {
   std::size_t number = 0, count = 1;
 };
 
-// What computes: build, LibTorch, kind of processor, numbers, kernels and threads, whose number changes the last bits of very small products.
+// What computes: build, LibTorch, kind of processor, numbers, kernels and number of threads (which no test has seen to matter, and MKL does
+// not promise not to).
 std::string describe_arithmetic(const Model& model);
 
 // The name of a memory's tensors: SHA-256 over all that their bytes depend on. That is every field of `header` (fingerprints, hash of the
