@@ -6,7 +6,6 @@
 #include "base/hash.h"
 
 namespace uio {
-namespace {
 
 std::uint64_t split_mix(std::uint64_t& state) {
   std::uint64_t z = state += 0x9e3779b97f4a7c15u;
@@ -14,8 +13,6 @@ std::uint64_t split_mix(std::uint64_t& state) {
   z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
   return z ^ (z >> 31);
 }
-
-}  // namespace
 
 Random::Random(std::uint64_t seed, std::string_view purpose, std::uint64_t number) {
   std::uint64_t mix = checksum(std::as_bytes(std::span(purpose.data(), purpose.size())));

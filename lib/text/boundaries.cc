@@ -1,5 +1,7 @@
 #include "text/boundaries.h"
 
+#include "base/random.h"
+
 namespace uio {
 namespace {
 
@@ -7,12 +9,10 @@ enum End : std::uint8_t { kParagraphEnd, kLineEnd, kNoEnd };
 
 constexpr int kShift = 4;  // 64 bits forget a token after 16 others
 
-// The finaliser of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014): as good as a table of random numbers, for any vocabulary.
-std::uint64_t mixed(std::uint64_t x) {
-  x += 0x9E3779B97F4A7C15u;
-  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
-  x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
-  return x ^ (x >> 31);
+// As good as a table of random numbers, for any vocabulary.
+std::uint64_t mixed(std::int32_t id) {
+  std::uint64_t state = static_cast<std::uint32_t>(id);
+  return split_mix(state);
 }
 
 }  // namespace
@@ -27,7 +27,7 @@ std::uint8_t BoundaryFinder::kind_of_end(std::string_view bytes) {
 }
 
 void BoundaryFinder::add(std::int32_t id, std::string_view bytes) {
-  hash_ = (hash_ << kShift) + mixed(static_cast<std::uint32_t>(id));
+  hash_ = (hash_ << kShift) + mixed(id);
   std::uint8_t kind = kNoEnd;
   if (cutting_.boundaries == Boundaries::kParagraph) {
     kind = kind_of_end(bytes);

@@ -120,18 +120,7 @@ void ByteBpeTokenizer::encode_words(std::string_view text, std::uint64_t offset,
   };
   const Pretokenizer::Visit encode_word = [&](std::size_t begin, std::size_t end) {
     const std::string_view unit = text.substr(begin, end - begin);
-    if (unit.size() > UnitCache::kMaxUnitBytes) {
-      append(encode_unit(unit), begin);
-      return;
-    }
-    const std::span<const Token> found = cache.find(unit);
-    if (!found.empty()) {
-      append(found, begin);
-      return;
-    }
-    const std::vector<Token> made = encode_unit(unit);
-    append(made, begin);
-    cache.insert(unit, made);
+    append(cache.find_or_make(unit, [&] { return encode_unit(unit); }), begin);
   };
   if (added_normalized_.empty()) {
     pretokenizer_.part(text, encode_word);
@@ -189,14 +178,7 @@ bool ByteBpeTokenizer::may_part(char32_t a, char32_t b) const {
 }
 
 std::size_t ByteBpeTokenizer::safe_cut(std::string_view text) const {
-  if (text.empty()) return 0;
-  std::size_t right = begin_of_character_before(text, text.size());
-  while (right > 0) {
-    const std::size_t left = begin_of_character_before(text, right);
-    if (may_part(character_at(text, left).code, character_at(text, right).code)) return right;
-    right = left;
-  }
-  return 0;
+  return last_place_between(text, [this](char32_t a, char32_t b) { return may_part(a, b); });
 }
 
 std::string ByteBpeTokenizer::bytes_of(std::int32_t id) const {

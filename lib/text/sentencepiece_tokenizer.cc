@@ -180,19 +180,11 @@ std::vector<Token> SentencePieceTokenizer::encode(std::string_view text, bool is
 
   const auto encode_range = [&](std::size_t begin, std::size_t end) {
     const std::string_view unit = text.substr(begin, end - begin);
-    const bool starts = is_start && begin == 0;
-    if (starts || unit.size() > UnitCache::kMaxUnitBytes) {
-      append(encode_unit(unit, starts), begin, tokens);
-      return;
+    if (is_start && begin == 0) {
+      append(encode_unit(unit, true), begin, tokens);
+    } else {
+      append(cache.find_or_make(unit, [&] { return encode_unit(unit, false); }), begin, tokens);
     }
-    std::span<const Token> found = cache.find(unit);
-    if (!found.empty()) {
-      append(found, begin, tokens);
-      return;
-    }
-    const std::vector<Token> made = encode_unit(unit, false);
-    append(made, begin, tokens);
-    cache.insert(unit, made);
   };
 
   std::size_t begin = 0;
@@ -213,14 +205,7 @@ std::vector<Token> SentencePieceTokenizer::encode(std::string_view text, bool is
 }
 
 std::size_t SentencePieceTokenizer::safe_cut(std::string_view text) const {
-  if (text.empty()) return 0;
-  std::size_t right = begin_of_character_before(text, text.size());
-  while (right > 0) {
-    const std::size_t left = begin_of_character_before(text, right);
-    if (split_.is_exact(character_at(text, left).code, character_at(text, right).code)) return right;
-    right = left;
-  }
-  return 0;
+  return last_place_between(text, [this](char32_t a, char32_t b) { return split_.is_exact(a, b); });
 }
 
 std::string SentencePieceTokenizer::bytes_of(std::int32_t id) const {

@@ -29,6 +29,17 @@ struct Character {
 Character character_at(std::string_view text, std::size_t at);
 // Where the character begins that ends at `at` > 0.
 std::size_t begin_of_character_before(std::string_view text, std::size_t at);
+// The last place of `text` between characters a and b for which may_part(a, b) holds; 0 if there is none.
+template <typename MayPart>
+std::size_t last_place_between(std::string_view text, const MayPart& may_part) {
+  if (text.empty()) return 0;
+  for (std::size_t right = begin_of_character_before(text, text.size()); right > 0;) {
+    const std::size_t left = begin_of_character_before(text, right);
+    if (may_part(character_at(text, left).code, character_at(text, right).code)) return right;
+    right = left;
+  }
+  return 0;
+}
 // The character's bytes; `code` is not a surrogate and not beyond U+10FFFF.
 std::string utf8_of(char32_t code);
 

@@ -5,7 +5,6 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <c10/core/InferenceMode.h>
-#include <malloc.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -65,10 +64,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "usage: load_rates MODEL RUNS [cpu]\n");
     return 2;
   }
-  counts_cpu_time = argc == 4;
-  if (counts_cpu_time) at::set_num_threads(1);
-  mallopt(M_MMAP_MAX, 0);
-  mallopt(M_TRIM_THRESHOLD, -1);
+  begin(argc == 4);
   const c10::InferenceMode no_gradients;
   const std::string directory = argv[1];
   Placement placement;

@@ -4,7 +4,6 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <c10/core/InferenceMode.h>
-#include <malloc.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -84,10 +83,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "usage: rates DIRECTORY RUNS [cpu]\n  cpu: one thread, processor time instead of wall time\n");
     return 2;
   }
-  counts_cpu_time = argc == 4;
-  if (counts_cpu_time) at::set_num_threads(1);
-  mallopt(M_MMAP_MAX, 0);
-  mallopt(M_TRIM_THRESHOLD, -1);
+  begin(argc == 4);
   const c10::InferenceMode no_gradients;
   const std::string directory = argv[1];
   const int runs = std::max(1, std::atoi(argv[2]));

@@ -5,7 +5,6 @@
 //                                backward of its rows (the base's weights are frozen; updates of low rank are not counted)
 // `exact` is also held against `incremental`, which keeps the encoders' graphs instead of computing them again.
 #include <ATen/core/grad_mode.h>
-#include <malloc.h>
 #include <sys/resource.h>
 
 #include <cstdlib>
@@ -107,10 +106,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "usage: train_rates DIRECTORY RUNS [cpu]\n  cpu: one thread, processor time instead of wall time\n");
     return 2;
   }
-  counts_cpu_time = argc == 4;
-  if (counts_cpu_time) at::set_num_threads(1);
-  mallopt(M_MMAP_MAX, 0);
-  mallopt(M_TRIM_THRESHOLD, -1);
+  begin(argc == 4);
   const std::string directory = argv[1];
   const int runs = std::max(1, std::atoi(argv[2]));
   write_model(directory + "/llama-134m-f32", Shape(), "F32");

@@ -3,6 +3,7 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <malloc.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -23,6 +24,14 @@ struct Shape {
 };
 
 inline bool counts_cpu_time = false;
+
+// Which clock counts, and memory that is kept: fresh pages would be timed with the first runs.
+inline void begin(bool counts_cpu) {
+  counts_cpu_time = counts_cpu;
+  if (counts_cpu) at::set_num_threads(1);
+  mallopt(M_MMAP_MAX, 0);
+  mallopt(M_TRIM_THRESHOLD, -1);
+}
 
 // Seconds of the clock on the wall or, on a machine that others use too, of the processor (with one thread the same on a quiet machine).
 inline double now() {

@@ -15,10 +15,6 @@ namespace {
 
 constexpr std::uint32_t kLength = 32;
 
-std::unique_ptr<Tokenizer> load_golden(const std::string& name) {
-  return make_sentencepiece_tokenizer(read_file(golden() / name / "tokenizer.model"), {}, name);
-}
-
 // Words in sentences in paragraphs.
 std::string prose(std::size_t paragraphs, unsigned seed) {
   std::mt19937 random(seed);
@@ -31,20 +27,6 @@ std::string prose(std::size_t paragraphs, unsigned seed) {
     text += random() % 5 ? "end.\n\n" : "end.\r\n \n\n";
   }
   return text;
-}
-
-std::vector<Segment> segment_in_pieces(const Tokenizer& tokenizer, Cutting cutting, std::string_view text, std::size_t step) {
-  std::mt19937 random(static_cast<unsigned>(step));
-  std::vector<Segment> segments;
-  const EmitSegment keep = [&](Segment segment) { segments.push_back(std::move(segment)); };
-  DocumentSegmenter segmenter(tokenizer, cutting, false, "doc");
-  while (!text.empty()) {
-    const std::size_t size = std::min(text.size(), 1 + random() % step);
-    segmenter.add(text.substr(0, size), keep);
-    text.remove_prefix(size);
-  }
-  segmenter.finish(keep);
-  return segments;
 }
 
 // What a memory depends on: two segments with the same key are the same to everyone who compresses them.

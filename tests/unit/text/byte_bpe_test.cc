@@ -22,13 +22,6 @@ std::unique_ptr<Tokenizer> make(const json& file, const ByteBpeRules& rules = {}
   return make_byte_bpe_tokenizer(file.dump(), rules, "t.json");
 }
 
-std::vector<std::string> golden_texts() {
-  std::vector<std::string> texts;
-  std::ifstream in(golden() / "byte_bpe_texts.jsonl");
-  for (std::string line; std::getline(in, line);) texts.push_back(json::parse(line));
-  return texts;
-}
-
 // What tokenizers with and without regard to special tokens get wrong, and NFC.
 std::string soup(std::size_t parts, unsigned seed) {
   static const std::vector<std::string> kParts = {" ",
@@ -81,7 +74,7 @@ std::string soup(std::size_t parts, unsigned seed) {
 }  // namespace
 
 TEST_CASE("byte-level BPE: ids are those of the tokenizers package") {
-  const std::vector<std::string> texts = golden_texts();
+  const std::vector<std::string> texts = golden_texts("byte_bpe_texts.jsonl");
   REQUIRE(texts.size() > 70);
   for (const std::string& name : kNames) {
     const auto tokenizer = load(name);
@@ -252,7 +245,7 @@ TEST_CASE("byte-level BPE: merges in both spellings are the same") {
   const auto pairs = make(file);
   for (json& merge : file["model"]["merges"]) merge = merge[0].get<std::string>() + " " + merge[1].get<std::string>();
   const auto strings = make(file);
-  for (const std::string& text : golden_texts()) CHECK(ids_of(pairs->encode(text)) == ids_of(strings->encode(text)));
+  for (const std::string& text : golden_texts("byte_bpe_texts.jsonl")) CHECK(ids_of(pairs->encode(text)) == ids_of(strings->encode(text)));
 }
 
 TEST_CASE("byte-level BPE: what is not supported is refused by name") {

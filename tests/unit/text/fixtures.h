@@ -8,11 +8,15 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <nlohmann/json.hpp>
 #include <random>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/error.h"
+#include "text/segmenter.h"
+#include "text/sentencepiece_tokenizer.h"
 #include "text/tokenizer.h"
 
 namespace text_test {
@@ -41,6 +45,17 @@ inline fs::path repository() {
 }
 
 inline fs::path golden() { return repository() / "tests/golden/text"; }
+
+// A SentencePiece tokenizer among them, and the texts of a list.
+inline std::unique_ptr<uio::Tokenizer> load_golden(const std::string& name, const uio::SentencePieceRules& rules = {}) {
+  return uio::make_sentencepiece_tokenizer(read_file(golden() / name / "tokenizer.model"), rules, name);
+}
+inline std::vector<std::string> golden_texts(const std::string& list = "texts.jsonl") {
+  std::vector<std::string> texts;
+  std::ifstream in(golden() / list);
+  for (std::string line; std::getline(in, line);) texts.push_back(nlohmann::json::parse(line));
+  return texts;
+}
 
 // The data that is not part of the repository; empty (with a message) where it is absent.
 inline fs::path shared_data() {
@@ -161,6 +176,22 @@ inline std::vector<uio::Token> encode_in_chunks(const uio::Tokenizer& tokenizer,
     is_start = false;
   }
   return tokens;
+}
+
+// The segments of a text that arrives in pieces of random sizes up to `step`, which may cut characters.
+inline std::vector<uio::Segment> segment_in_pieces(const uio::Tokenizer& tokenizer, uio::Cutting cutting, std::string_view text, std::size_t step,
+                                                   bool replace_invalid = false) {
+  std::mt19937 random(static_cast<unsigned>(step));
+  std::vector<uio::Segment> segments;
+  const uio::EmitSegment keep = [&](uio::Segment segment) { segments.push_back(std::move(segment)); };
+  uio::DocumentSegmenter segmenter(tokenizer, cutting, replace_invalid, "doc");
+  while (!text.empty()) {
+    const std::size_t size = std::min(text.size(), 1 + random() % step);
+    segmenter.add(text.substr(0, size), keep);
+    text.remove_prefix(size);
+  }
+  segmenter.finish(keep);
+  return segments;
 }
 
 inline std::vector<std::int32_t> ids_of(const std::vector<uio::Token>& tokens) {

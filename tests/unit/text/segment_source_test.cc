@@ -11,10 +11,6 @@ using namespace text_test;
 
 namespace {
 
-std::unique_ptr<Tokenizer> load_golden(const std::string& name) {
-  return make_sentencepiece_tokenizer(read_file(golden() / name / "tokenizer.model"), {}, name);
-}
-
 std::string stream_of(const std::vector<Segment>& segments) {
   MemorySink sink;
   RecordWriter writer(sink, {{"uio-segment", "9", {}}});

@@ -16,26 +16,6 @@ using namespace text_test;
 
 namespace {
 
-std::unique_ptr<Tokenizer> load_golden(const std::string& name) {
-  return make_sentencepiece_tokenizer(read_file(golden() / name / "tokenizer.model"), {}, name);
-}
-
-// The segments of a text that arrives in pieces of random sizes up to `step`, which may cut characters.
-std::vector<Segment> segment_in_pieces(const Tokenizer& tokenizer, std::uint32_t length, std::string_view text,
-                                       std::size_t step, bool replace_invalid = false) {
-  std::mt19937 random(static_cast<unsigned>(step));
-  std::vector<Segment> segments;
-  const EmitSegment keep = [&](Segment segment) { segments.push_back(std::move(segment)); };
-  DocumentSegmenter segmenter(tokenizer, length, replace_invalid, "doc");
-  while (!text.empty()) {
-    const std::size_t size = std::min(text.size(), 1 + random() % step);
-    segmenter.add(text.substr(0, size), keep);
-    text.remove_prefix(size);
-  }
-  segmenter.finish(keep);
-  return segments;
-}
-
 // What must hold for the segments of any document.
 void check_segments(const std::vector<Segment>& segments, const Tokenizer& tokenizer, std::uint32_t length,
                     const std::string& bytes, const std::vector<std::int32_t>& text_ids) {

@@ -10,21 +10,6 @@
 using namespace uio;
 using namespace text_test;
 
-namespace {
-
-std::unique_ptr<Tokenizer> load_golden(const std::string& name, const SentencePieceRules& rules = {}) {
-  return make_sentencepiece_tokenizer(read_file(golden() / name / "tokenizer.model"), rules, name);
-}
-
-std::vector<std::string> golden_texts() {
-  std::vector<std::string> texts;
-  std::ifstream in(golden() / "texts.jsonl");
-  for (std::string line; std::getline(in, line);) texts.push_back(nlohmann::json::parse(line));
-  return texts;
-}
-
-}  // namespace
-
 TEST_CASE("ids and spans are those of SentencePiece's own package") {
   const std::vector<std::string> texts = golden_texts();
   REQUIRE(texts.size() > 60);
