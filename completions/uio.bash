@@ -129,6 +129,7 @@ _uio_train_step() {
     --export-dtype) _uio_words 'f32 bf16 f16' ;;
     --estimator) _uio_words 'bptt tbptt incremental exact reservoir window+tail importance released decayed' ;;
     --recompute) _uio_words 'auto always never' ;;
+    --optimiser) _uio_words 'adamw muon' ;;
     --schedule) _uio_words 'cosine linear constant' ;;
     --init) _uio_list 'adapter base' ;;
     --encoder-targets) _uio_list 'q_proj k_proj v_proj o_proj gate_proj up_proj down_proj' ;;
@@ -142,7 +143,7 @@ _uio_train_step() {
     -o | --output) _uio_files ;;
     --progress) _uio_words 'auto always never' ;;
     --steps | --save-every | --mix | --repeat-prompt | --document-segments | --corpus-weights | --validate-every | --window | --reservoir | --decay | --accumulate | --batch | --lr | --betas | --epsilon | --weight-decay | --warmup | --final-lr | --schedule-steps | --clip | --rank | --alpha | -l | --segment-length | --memory-length | -j | --threads | --seed) COMPREPLY=() ;;
-    *) _uio_operand '--state --steps --save-every --reset --trainable --objective --mix --repeat-prompt --loss --document-segments --corpus-weights --no-shuffle --validate --validate-every --gradients --export --export-dtype --estimator -n --dry-run --list-estimators --window --reservoir --decay --accumulate --batch --recompute --lr --betas --epsilon --weight-decay --warmup --schedule --final-lr --schedule-steps --clip --init --rank --alpha --encoder-targets --transfer-targets --mask --positions --shared-row --lines --jsonl -m --model -a --adapter -l --segment-length --memory-length --device --dtype -j --threads --seed -o --output -f --force -q --quiet -v --verbose --progress -h --help -V --version' ;;
+    *) _uio_operand '--state --steps --save-every --reset --trainable --objective --mix --repeat-prompt --loss --document-segments --corpus-weights --no-shuffle --validate --validate-every --gradients --export --export-dtype --estimator -n --dry-run --list-estimators --window --reservoir --decay --accumulate --batch --recompute --optimiser --lr --betas --epsilon --weight-decay --warmup --schedule --final-lr --schedule-steps --clip --init --rank --alpha --encoder-targets --transfer-targets --mask --positions --shared-row --lines --jsonl -m --model -a --adapter -l --segment-length --memory-length --device --dtype -j --threads --seed -o --output -f --force -q --quiet -v --verbose --progress -h --help -V --version' ;;
   esac
 }
 complete -F _uio_train_step uio-train-step

@@ -84,8 +84,9 @@ struct ScoreJob {
   Precision precision = Precision::kExact;
 };
 
-// What a step does to the weights: AdamW (arXiv 1711.05101), its schedule and clipping. Defaults: arXiv 2406.18173, released code.
+// What a step does to the weights: the optimiser, its schedule and clipping. Defaults: arXiv 2406.18173, released code.
 struct Optimisation {
+  std::string optimiser = "adamw";  // adamw (arXiv 1711.05101), muon
   double rate = 1e-4;  // peak learning rate
   double beta1 = 0.9, beta2 = 0.95, epsilon = 1e-8;
   double weight_decay = 0.1;         // of matrices; token rows, norms and biases have none

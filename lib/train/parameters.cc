@@ -20,7 +20,8 @@ Parameters::Parameters(Trainable trainable, Model& model, Adapter* adapter) {
   const auto take = [&](const std::string& name, at::Tensor& tensor, bool of_base) {
     tensor = tensor.detach().to(residual).clone().requires_grad_();
     const bool is_rows = name == "memory_tokens" || name == "model.embed_tokens.weight";
-    all_.push_back({name, tensor, tensor.dim() > 1 && !is_rows, of_base});
+    const bool is_matrix = tensor.dim() > 1 && !is_rows;
+    all_.push_back({name, tensor, is_matrix, is_matrix && name != "lm_head.weight", of_base});
   };
   if (trainable != Trainable::kAdapter) model.for_each_weight([&](const std::string& name, at::Tensor& tensor) { take(name, tensor, true); });
   if (trainable != Trainable::kBase && adapter)

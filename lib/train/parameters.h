@@ -16,9 +16,10 @@ Trainable trainable_named(const std::string& name);  // "adapter", "full", "base
 
 struct Parameter {
   std::string name;
-  at::Tensor value;      // leaf
-  bool decays = true;    // weight decay: matrices only; token rows, norms and biases have none
-  bool of_base = false;  // belongs to the base model's files, not to the adapter's
+  at::Tensor value;            // leaf
+  bool decays = true;          // weight decay: matrices only; token rows, norms and biases have none
+  bool maps_features = false;  // a matrix from features to features: not the token rows, not the head
+  bool of_base = false;        // belongs to the base model's files, not to the adapter's
 };
 
 class Parameters {

@@ -56,7 +56,7 @@ class Run {
   std::vector<Corpus> corpora_;
   std::optional<Corpus> validation_;
   std::optional<DataOrder> order_;
-  AdamW optimiser_;
+  Optimiser optimiser_;
   Progress progress_;
   std::uint64_t last_step_ = 0, schedule_length_ = 0, saved_step_ = 0;
   Trainee trainee_;

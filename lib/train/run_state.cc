@@ -14,7 +14,7 @@ constexpr char kWeight[] = "weight.", kFirst[] = "first_moment.", kSecond[] = "s
 
 }  // namespace
 
-void save_state(const std::string& path, const Progress& progress, const RunSettings& settings, const Parameters& parameters, AdamW& optimiser) {
+void save_state(const std::string& path, const Progress& progress, const RunSettings& settings, const Parameters& parameters, Optimiser& optimiser) {
   const Json description = {{"step", progress.step},           {"schedule_begin", progress.schedule_begin}, {"documents", progress.documents},
                             {"tokens", progress.tokens},       {"counts", progress.counts},                 {"optimiser_steps", optimiser.steps()},
                             {"settings", settings}};
@@ -47,7 +47,7 @@ Progress progress_of(const TrainStateFile& file) {
   return progress;
 }
 
-void load_weights(const TrainStateFile& file, const Parameters& parameters, AdamW& optimiser, const std::string& path) {
+void load_weights(const TrainStateFile& file, const Parameters& parameters, Optimiser& optimiser, const std::string& path) {
   const at::NoGradGuard no_gradients;
   const auto read = [&](const std::string& name, const at::Tensor& into) {
     const auto found = file.tensors().find(name);

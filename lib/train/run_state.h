@@ -20,10 +20,10 @@ struct Progress {
 };
 
 // Writes the state atomically to `path`.
-void save_state(const std::string& path, const Progress& progress, const RunSettings& settings, const Parameters& parameters, AdamW& optimiser);
+void save_state(const std::string& path, const Progress& progress, const RunSettings& settings, const Parameters& parameters, Optimiser& optimiser);
 
 // Reads progress, weights and moments; the settings are compared by the caller. Throws Error{kMismatch} for tensors that are not the run's.
 Progress progress_of(const TrainStateFile& file);
-void load_weights(const TrainStateFile& file, const Parameters& parameters, AdamW& optimiser, const std::string& path);
+void load_weights(const TrainStateFile& file, const Parameters& parameters, Optimiser& optimiser, const std::string& path);
 
 }  // namespace uio

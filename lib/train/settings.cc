@@ -32,11 +32,13 @@ RunSettings settings_of(const TrainJob& job, const Workshop& shop, const Objecti
   if (estimator.sizes.find("window") != std::string_view::npos) objective["window"] = job.window;
   if (estimator.sizes.find("reservoir") != std::string_view::npos) objective["reservoir"] = job.reservoir;
   if (estimator.sizes.find("decay") != std::string_view::npos) objective["decay"] = job.decay;
+  Json optimiser = {{"betas", {o.beta1, o.beta2}}, {"epsilon", o.epsilon}, {"weight_decay", o.weight_decay}, {"clip", o.clip}};
+  if (o.optimiser != "adamw") optimiser["optimiser"] = o.optimiser;
   Json fingerprints = Json::array();
   for (const Corpus& corpus : corpora) fingerprints.push_back(corpus.fingerprint());
   return {{"model", model},
           {"objective", objective},
-          {"optimiser", {{"betas", {o.beta1, o.beta2}}, {"epsilon", o.epsilon}, {"weight_decay", o.weight_decay}, {"clip", o.clip}}},
+          {"optimiser", optimiser},
           {"schedule", {{"lr", o.rate}, {"schedule", o.schedule}, {"warmup", o.warmup}, {"final_lr", o.final_rate}, {"length", schedule_length}}},
           {"data",
            {{"corpora", fingerprints}, {"corpus_weights", job.corpus_weights}, {"accumulate", job.accumulate}, {"batch", job.batch}, {"shuffle", job.shuffle},
@@ -58,6 +60,8 @@ std::vector<std::string> parts_to_reset(const RunSettings& kept, const RunSettin
       for (const auto& [name, value] : options.items())
         if (difference.empty() && follows_from_files(name) == of_files && (!before.contains(name) || before.at(name) != value))
           difference = "it was made with " + name + " " + (before.contains(name) ? before.at(name).dump() : "absent") + ", now it is " + value.dump();
+    for (const auto& [name, value] : before.items())
+      if (difference.empty() && !options.contains(name)) difference = "it was made with " + name + " " + value.dump() + ", now without";
     if (difference.empty()) difference = "its settings differ";
     throw Error(ErrorKind::kMismatch, "state of another run", state, difference,
                 part == "model" ? "begin a new state" : "--reset " + part + " begins that part anew");

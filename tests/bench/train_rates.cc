@@ -35,7 +35,7 @@ Document random_document(std::int64_t tokens, std::int64_t vocabulary) {
 struct Step {
   Trainee trainee;
   Parameters& parameters;
-  AdamW optimiser;
+  Optimiser optimiser;
   Document document;
   PlanSettings settings;
   const Estimator& estimator;
@@ -74,7 +74,7 @@ void measure(const std::string& directory, at::ScalarType dtype, int runs) {
     settings.objectives.lm = 1;
     settings.has_memories = false;
     settings.trains_base = true;
-    Step step{{model}, parameters, AdamW(parameters), random_document(kLength, model.config().vocabulary), settings, estimator_named("exact")};
+    Step step{{model}, parameters, Optimiser(parameters), random_document(kLength, model.config().vocabulary), settings, estimator_named("exact")};
     report("train base", name, kLength, "flops", 3 * local_flops(model, kLength, 0), Product::kFlops, in_turn(runs, std::ref(step), product));
   }
   Model model(directory, placement, "", at::get_num_threads());
@@ -92,8 +92,8 @@ void measure(const std::string& directory, at::ScalarType dtype, int runs) {
   double flops = (kSegments - 1) * 3 * method->segment_flops();
   for (int n = 1; n < kSegments; ++n) flops += 2 * local_flops(model, kLength, static_cast<double>(n * kSlots));
   const Document document = random_document(kSegments * kLength, model.config().vocabulary);
-  Step exact{{model, method.get()}, parameters, AdamW(parameters), document, settings, estimator_named("exact")};
-  Step incremental{{model, method.get()}, parameters, AdamW(parameters), document, settings, estimator_named("incremental")};
+  Step exact{{model, method.get()}, parameters, Optimiser(parameters), document, settings, estimator_named("exact")};
+  Step incremental{{model, method.get()}, parameters, Optimiser(parameters), document, settings, estimator_named("incremental")};
   report("train adapter, exact", name, kSegments * kLength, "flops", flops, Product::kFlops, in_turn(runs, std::ref(exact), product));
   const Pair both = in_turn(runs, std::ref(exact), std::ref(incremental));
   print({{"what", "exact over incremental"}, {"dtype", name}, {"ratio", middle(both.work) / middle(both.yardstick)}, {"runs", both.work}, {"yardstick_runs", both.yardstick}});

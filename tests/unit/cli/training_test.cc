@@ -177,8 +177,8 @@ TEST_CASE("defaults that are shown are those of the job, to the last digit") {
                    a.export_dtype) == std::tie(b.trainable, b.objective, b.loss, b.estimator, b.window, b.reservoir, b.decay,
                                                b.accumulate, b.recompute, b.export_dtype));
     const Optimisation &x = a.optimisation, &y = b.optimisation;
-    CHECK(std::tie(x.rate, x.beta1, x.beta2, x.epsilon, x.weight_decay, x.warmup, x.schedule, x.final_rate, x.clip) ==
-          std::tie(y.rate, y.beta1, y.beta2, y.epsilon, y.weight_decay, y.warmup, y.schedule, y.final_rate, y.clip));
+    CHECK(std::tie(x.optimiser, x.rate, x.beta1, x.beta2, x.epsilon, x.weight_decay, x.warmup, x.schedule, x.final_rate, x.clip) ==
+          std::tie(y.optimiser, y.rate, y.beta1, y.beta2, y.epsilon, y.weight_decay, y.warmup, y.schedule, y.final_rate, y.clip));
     const AdapterShape &s = a.shape, &t = b.shape;
     CHECK(std::tie(s.rank, s.alpha, s.encoder_targets, s.transfer_targets, s.mask, s.positions) ==
           std::tie(t.rank, t.alpha, t.encoder_targets, t.transfer_targets, t.mask, t.positions));

@@ -1,4 +1,4 @@
-// AdamW against its formula in f64, the schedule's values, and which weights decay.
+// AdamW against its formula in f64, Muon against its own, the schedule's values, and which weights decay.
 #include "train/optimiser.h"
 
 #include <catch2/catch.hpp>
@@ -74,7 +74,7 @@ TEST_CASE("AdamW is its formula") {
     const Parameters& parameters = *trained.parameters;
     Optimisation settings;
     settings.beta1 = 0.8, settings.beta2 = 0.9, settings.epsilon = 1e-3, settings.weight_decay = 0.3;
-    AdamW optimiser(parameters);
+    Optimiser optimiser(parameters);
     std::vector<at::Tensor> values, first, second;
     for (const Parameter& one : parameters.all()) {
       values.push_back(one.value.detach().to(at::kDouble).clone());
@@ -105,6 +105,57 @@ TEST_CASE("AdamW is its formula") {
   }
 }
 
+TEST_CASE("a matrix is made orthogonal, roughly") {
+  at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(7);
+  for (const auto& [rows, columns] : {std::pair{5, 12}, std::pair{12, 5}, std::pair{9, 9}}) {
+    const at::Tensor matrix = at::randn({rows, columns}, generator, at::TensorOptions().dtype(at::kDouble));
+    const auto [u, before, v] = at::linalg_svd(matrix, /*full_matrices=*/false);
+    const at::Tensor near = orthogonalised(matrix);
+    const at::Tensor values = at::diagonal(u.t().mm(near).mm(v.t()));
+    INFO(rows << " x " << columns);
+    CHECK(relative_error(u.mm(at::diag(values)).mm(v), near) < 1e-12);  // the same directions, other lengths
+    CHECK(values.max().item<double>() < 1.25);
+    CHECK(values.index({before > 0.1 * before.max()}).min().item<double>() > 0.65);
+  }
+  CHECK(orthogonalised(at::zeros({3, 4})).abs().max().item<double>() == 0);
+}
+
+TEST_CASE("Muon moves matrices along their momentum's orthogonal factor, the rest as AdamW") {
+  const Trained trained(Trainable::kFull), other(Trainable::kFull);
+  const Parameters &parameters = *trained.parameters, &others = *other.parameters;
+  Optimisation settings;
+  settings.weight_decay = 0.3;
+  Optimisation muon = settings;
+  muon.optimiser = "muon";
+  Optimiser optimiser(parameters), adamw(others);
+  std::vector<at::Tensor> values, momentum;
+  for (const Parameter& one : parameters.all()) {
+    values.push_back(one.value.detach().clone());
+    momentum.push_back(at::zeros_like(values.back()));
+  }
+  int matrices = 0;
+  for (int step = 1; step <= 3; ++step) {
+    const double rate = 0.01 * step, scale = step == 3 ? 0.125 : 1;
+    optimiser.step(parameters, random_gradients(parameters, static_cast<std::uint64_t>(step)), muon, rate, scale);
+    adamw.step(others, random_gradients(others, static_cast<std::uint64_t>(step)), settings, rate, scale);
+    const std::vector<at::Tensor> gradients = random_gradients(parameters, static_cast<std::uint64_t>(step));
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      const Parameter& one = parameters.all()[i];
+      INFO(one.name << ", step " << step);
+      if (!one.decays || one.name == "lm_head.weight") {
+        CHECK(at::equal(one.value.detach(), others.all()[i].value.detach()));
+        continue;
+      }
+      momentum[i] = 0.95 * momentum[i] + gradients[i] * scale;
+      const double side = static_cast<double>(std::max(one.value.size(0), one.value.size(1)));
+      values[i] = values[i] * (1 - rate * 0.3) - rate * 0.2 * std::sqrt(side) * orthogonalised(gradients[i] * scale + 0.95 * momentum[i]);
+      CHECK(relative_error(one.value.detach(), values[i]) < 1e-13);
+      ++matrices;
+    }
+  }
+  CHECK(matrices == 3 * (21 + 24));  // seven matrices a layer; A and B of two targets a layer, in encoder and transfer head
+}
+
 TEST_CASE("only matrices decay") {
   const Trained trained(Trainable::kFull);
   int decaying = 0, kept = 0;
@@ -115,7 +166,7 @@ TEST_CASE("only matrices decay") {
   }
   Optimisation settings;
   settings.weight_decay = 0.5;
-  AdamW optimiser(*trained.parameters);
+  Optimiser optimiser(*trained.parameters);
   optimiser.step(*trained.parameters, nothing, settings, 0.1, 1);
   for (std::size_t i = 0; i < before.size(); ++i) {
     const Parameter& one = trained.parameters->all()[i];
@@ -132,7 +183,7 @@ TEST_CASE("a rate of 0 changes no weight") {
   const Trained trained(Trainable::kAdapter);
   std::vector<at::Tensor> before;
   for (const Parameter& one : trained.parameters->all()) before.push_back(one.value.detach().clone());
-  AdamW optimiser(*trained.parameters);
+  Optimiser optimiser(*trained.parameters);
   optimiser.step(*trained.parameters, random_gradients(*trained.parameters, 1), {}, 0, 1);
   for (std::size_t i = 0; i < before.size(); ++i) CHECK(at::equal(before[i], trained.parameters->all()[i].value.detach()));
   CHECK(optimiser.first().front().norm().item<double>() > 0);  // the moments have seen the gradient

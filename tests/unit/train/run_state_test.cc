@@ -11,7 +11,7 @@ namespace {
 
 using test::Trained;
 
-void make_steps(const Trained& trained, AdamW& optimiser, int steps) {
+void make_steps(const Trained& trained, Optimiser& optimiser, int steps) {
   at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(std::uint64_t{3});
   for (int step = 0; step < steps; ++step) {
     std::vector<at::Tensor> gradients;
@@ -32,7 +32,7 @@ TEST_CASE("a state that is read is the one that was written, to the bit") {
   for (const Trainable trainable : {Trainable::kAdapter, Trainable::kFull, Trainable::kBase})
     for (const at::ScalarType dtype : {at::kFloat, at::kDouble}) {
       const Trained trained(trainable, Json::object(), Json::object(), dtype), other(trainable, Json::object(), Json::object(), dtype);
-      AdamW optimiser(*trained.parameters), fresh(*other.parameters);
+      Optimiser optimiser(*trained.parameters), fresh(*other.parameters);
       make_steps(trained, optimiser, 3);
       const Progress progress = {.step = 3, .schedule_begin = 1, .documents = 12, .tokens = 18446744073709551615u, .counts = {5, 7}};
       const std::string path = trained.tiny.scratch.path("state");
@@ -67,11 +67,11 @@ TEST_CASE("a state that is read is the one that was written, to the bit") {
 
 TEST_CASE("a state of other tensors is refused") {
   const Trained trained(Trainable::kAdapter);
-  AdamW optimiser(*trained.parameters);
+  Optimiser optimiser(*trained.parameters);
   const std::string path = trained.tiny.scratch.path("state");
   save_state(path, {}, kSettings, *trained.parameters, optimiser);
   const auto load_into = [&](const Trained& other) {
-    AdamW fresh(*other.parameters);
+    Optimiser fresh(*other.parameters);
     load_weights(TrainStateFile(path), *other.parameters, fresh, path);
   };
   load_into(trained);
