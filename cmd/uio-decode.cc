@@ -40,6 +40,8 @@ int main(int argc, char** argv) {
       throw uio::Error(uio::ErrorKind::kUsage, "--jsonl takes prompts from its requests and saves nothing", "", "");
     if (job.save == "-")
       throw uio::Error(uio::ErrorKind::kUsage, "--save needs a file, standard output is for the text", "", "");
+    if (!job.save.empty() && settings.choice.weights != "stored")
+      throw uio::Error(uio::ErrorKind::kUsage, "--save with --weights int8", job.save, "memories that are kept are made with the weights as stored");
     const std::vector<std::string> inputs = blobs_of(session);
     job.choice = session.model();
     if (!settings.prompt_file.empty()) job.prompt = uio::read_all(*uio::open_source(settings.prompt_file), kMostPromptBytes);

@@ -9,6 +9,8 @@ int main(int argc, char** argv) {
     job.lines = settings.lines;
     job.jsonl = settings.jsonl;
     if (job.lines && job.jsonl) throw uio::Error(uio::ErrorKind::kUsage, "--lines and --jsonl exclude each other", "", "");
+    if (!job.verify.empty() && settings.choice.weights != "stored")
+      throw uio::Error(uio::ErrorKind::kUsage, "--verify with --weights int8", job.verify, "memories that are kept are made with the weights as stored");
     const std::vector<std::string> inputs = session.inputs();
     job.choice = session.model();
     uio::JobIo& io = session.open(inputs);

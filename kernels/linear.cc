@@ -8,6 +8,7 @@
 
 #include "kernels/policy.h"
 #include "kernels/rows.h"
+#include "kernels/scratch.h"
 #include "kernels/small_product.h"
 
 namespace uio::kernels {
@@ -49,16 +50,14 @@ at::Tensor few_rows(const at::Tensor& x, const at::Tensor& weight) {
   return y.to(x.scalar_type());
 }
 
-// The weight in f32, in a scratch of this thread that is overwritten by the next call.
 at::Tensor widen(const at::Tensor& weight) {
-  thread_local at::Tensor scratch;
-  if (!scratch.defined() || scratch.numel() < weight.numel()) scratch = at::empty({weight.numel()}, at::kFloat);
-  float* out = scratch.mutable_data_ptr<float>();
+  const at::Tensor wide = scratch(weight.sizes());
+  float* out = wide.mutable_data_ptr<float>();
   const auto* in = static_cast<const std::uint16_t*>(weight.const_data_ptr());
   const RowKernels& kernel = row_kernels();
   const auto convert = weight.scalar_type() == at::kBFloat16 ? kernel.widen_bf16 : kernel.widen_f16;
   at::parallel_for(0, weight.numel(), 65536, [&](std::int64_t begin, std::int64_t end) { convert(in + begin, out + begin, end - begin); });
-  return scratch.narrow(0, 0, weight.numel()).view(weight.sizes());
+  return wide;
 }
 
 }  // namespace

@@ -30,6 +30,13 @@ struct RowKernels {
   // Within each block of 2·lanes values those at even places first, then those at odd ones; what is left over stays in order.
   void (*pair_up)(const float* x, float* out, std::int64_t n);
   void (*matvec_f16)(const std::uint16_t* w, const float* x, float* out, std::int64_t outs, std::int64_t n);
+  // One row of weights as whole numbers: x ≈ s · out with |out| <= 127, s = the largest |x| / 127 returned. NaN for a row that is not finite.
+  float (*round_i8)(const float* x, std::int8_t* out, std::int64_t n);
+  // The same for activations, |out| <= 4095: as fine as f16 at the largest, and thousands of products fit 32 bits.
+  float (*round_i16)(const float* x, std::int16_t* out, std::int64_t n);
+  // out[o] = scales[o] · x_scale · Σ_i w[o, i]·x[i], the sum exact, |x| <= 4095: the same bits with every instruction set.
+  void (*matvec_i8)(const std::int8_t* w, const float* scales, const std::int16_t* x, float x_scale, float* out, std::int64_t outs, std::int64_t n);
+  void (*widen_i8)(const std::int8_t* x, float scale, float* out, std::int64_t n);  // out = scale · x
   // x stays where `sees` is 1 and becomes −inf where it is 0.
   void (*hide)(const std::uint8_t* sees, float* x, std::int64_t n);
   float (*row_max)(const float* x, std::int64_t n);  // -inf for no values

@@ -278,6 +278,83 @@ void matvec_f16(const std::uint16_t* w, const float* x, float* out, std::int64_t
   matvec<std::uint16_t, load_f16, widen_f16_one>(w, x, out, outs, n);
 }
 
+
+// The largest |x|, NaN if any is not finite.
+inline float largest(const float* x, std::int64_t n) {
+  Floats sizes = {}, odds = {};  // odds: 0, or NaN from inf − inf or NaN
+  std::int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    const Floats value = load(x + i), size = value < 0 ? -value : value;
+    sizes = size > sizes ? size : sizes;
+    odds += value - value;
+  }
+  float most = 0, odd = sum(odds);
+  for (int lane = 0; lane < kLanes; ++lane) most = sizes[lane] > most ? sizes[lane] : most;
+  for (; i < n; ++i) {
+    const float size = x[i] < 0 ? -x[i] : x[i];
+    most = size > most ? size : most;
+    odd += x[i] - x[i];
+  }
+  return most + odd;
+}
+template <typename Whole>
+inline float round_row(const float* x, Whole* out, std::int64_t n, float most) {
+  const float size = largest(x, n);
+  const float factor = size > 0 ? most / size : 0;  // 0 also for NaN
+  const float magic = 12582912.0f;                  // 1.5 · 2^23: adding it rounds to an integer, ties to even
+  for (std::int64_t i = 0; i < n; ++i) {
+    const float scaled = factor > 0 ? x[i] * factor : 0;
+    out[i] = static_cast<Whole>((scaled + magic) - magic);
+  }
+  return size / most;
+}
+float round_i8(const float* x, std::int8_t* out, std::int64_t n) { return round_row(x, out, n, 127); }
+float round_i16(const float* x, std::int16_t* out, std::int64_t n) { return round_row(x, out, n, 4095); }
+void widen_i8(const std::int8_t* x, float scale, float* out, std::int64_t n) {
+  for (std::int64_t i = 0; i < n; ++i) out[i] = scale * static_cast<float>(x[i]);
+}
+
+// Σ w·x of at most 2^12 numbers.
+inline std::int32_t dot_i8(const std::int8_t* w, const std::int16_t* x, std::int64_t n) {
+  std::int64_t i = 0;
+#if UIO_LANES == 16
+  __m512i a = {}, b = {};
+  const auto products = [&](std::int64_t at) {
+    return _mm512_madd_epi16(_mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(w + at))), _mm512_loadu_si512(x + at));
+  };
+  for (; i + 64 <= n; i += 64) {
+    a = _mm512_add_epi32(a, products(i));
+    b = _mm512_add_epi32(b, products(i + 32));
+  }
+  std::int32_t total = _mm512_reduce_add_epi32(_mm512_add_epi32(a, b));
+#elif UIO_LANES == 8
+  __m256i a = {}, b = {};
+  const auto products = [&](std::int64_t at) {
+    return _mm256_madd_epi16(_mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(w + at))),
+                             _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x + at)));
+  };
+  for (; i + 32 <= n; i += 32) {
+    a = _mm256_add_epi32(a, products(i));
+    b = _mm256_add_epi32(b, products(i + 16));
+  }
+  const Ints both = (Ints)_mm256_add_epi32(a, b);
+  std::int32_t total = 0;
+  for (int lane = 0; lane < kLanes; ++lane) total += both[lane];
+#else
+  std::int32_t total = 0;
+#endif
+  for (; i < n; ++i) total += static_cast<std::int32_t>(w[i]) * x[i];
+  return total;
+}
+void matvec_i8(const std::int8_t* w, const float* scales, const std::int16_t* x, float x_scale, float* out, std::int64_t outs, std::int64_t n) {
+  constexpr std::int64_t kExact = 1 << 12;  // 2^12 · 127 · 4095 < 2^31
+  for (std::int64_t o = 0; o < outs; ++o, w += n) {
+    std::int64_t total = 0;
+    for (std::int64_t i = 0; i < n; i += kExact) total += dot_i8(w + i, x + i, n - i < kExact ? n - i : kExact);
+    out[o] = static_cast<float>(static_cast<double>(total) * (static_cast<double>(scales[o]) * x_scale));
+  }
+}
+
 void hide(const std::uint8_t* sees, float* x, std::int64_t n) {
   const float nothing = -__builtin_inff();
   std::int64_t i = 0;
@@ -411,9 +488,10 @@ float dot(const float* x, const float* y, std::int64_t n) {
 }
 
 constexpr RowKernels kKernels = {
-    UIO_ROWS_NAME, rms_norm_f32, rms_norm_bf16, rms_norm_backward, swiglu_f32,    swiglu_bf16,      swiglu_backward, rotary_f32,
-    rotary_bf16,   widen_bf16,   widen_f16,     matvec_f32,        matvec_bf16,   pair_up,          matvec_f16,      hide,
-    row_max,       exp_shifted,  scale,         log_sum_exp,       softmax_slope, divergence_slope, attention_slope, dot};
+    UIO_ROWS_NAME, rms_norm_f32,     rms_norm_bf16,   rms_norm_backward, swiglu_f32,  swiglu_bf16, swiglu_backward, rotary_f32,
+    rotary_bf16,   widen_bf16,       widen_f16,       matvec_f32,        matvec_bf16, pair_up,     matvec_f16,      round_i8,
+    round_i16,     matvec_i8,        widen_i8,        hide,              row_max,     exp_shifted, scale,           log_sum_exp,
+    softmax_slope, divergence_slope, attention_slope, dot};
 
 }  // namespace
 }  // namespace uio::kernels

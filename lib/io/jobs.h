@@ -20,6 +20,7 @@ struct ModelChoice {
   std::string adapter;          // directory; empty: `adapter` inside the model directory; "fresh": an untrained one
   std::string device = "auto";  // auto, cpu, cuda, cuda:N; auto:N: cuda:N where there is a GPU
   std::string dtype = "auto";   // auto (the checkpoint's), f32, bf16, f16, f64
+  std::string weights = "stored";  // stored (as dtype says), int8
   int threads = 0;              // 0: as many as there are cores, or OMP_NUM_THREADS
   std::uint64_t seed = 0;
   std::uint32_t segment_length = 0;  // L; 0: the adapter's. Other than the adapter's only with "fresh"

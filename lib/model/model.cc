@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
 #include "base/error.h"
 #include "base/random.h"
@@ -36,6 +37,11 @@ at::Tensor fresh_weight(const std::string& name, const std::vector<std::int64_t>
   return at::empty(shape).normal_(0, range, at::detail::createCPUGenerator(Random(seed, name).next()));
 }
 
+// Rows times a weight as it is kept: one of the two is defined.
+at::Tensor product(const at::Tensor& rows, const at::Tensor& weight, const kernels::Int8Weight& rounded, const at::Tensor& bias = {}) {
+  return weight.defined() ? kernels::linear(rows, weight, bias) : kernels::linear(rows, rounded, bias);
+}
+
 }  // namespace
 
 const char* name_of(Projection projection) {
@@ -63,6 +69,7 @@ Model::Model(const std::string& directory, Placement placement, const std::strin
   } else {
     head_ = get("lm_head.weight", {c.vocabulary, c.hidden_size}, placement_.stored);
   }
+  if (placement_.int8_weights) rounded_head_ = kernels::rounded_to_int8(std::exchange(head_, {}));
 
   const std::int64_t q = c.heads * c.head_size, kv = c.kv_heads * c.head_size, d = c.hidden_size, f = c.intermediate_size;
   const std::int64_t out[] = {q, kv, kv, d, f, f, d}, in[] = {d, d, d, q, d, d, f};
@@ -79,8 +86,8 @@ Model::Model(const std::string& directory, Placement placement, const std::strin
     }
     for (int p = 0; p < kProjections; ++p) {
       const std::string name = prefix + module_of(static_cast<Projection>(p)) + name_of(static_cast<Projection>(p));
-      layer.linear[static_cast<std::size_t>(p)].weight = get(name + ".weight", {out[p], in[p]}, placement_.stored);
-      if (has_bias[p]) layer.linear[static_cast<std::size_t>(p)].bias = get(name + ".bias", {out[p]}, placement_.computed);
+      Linear& linear = layer.linear[static_cast<std::size_t>(p)] = linear_of(get(name + ".weight", {out[p], in[p]}, placement_.stored));
+      if (has_bias[p]) linear.bias = get(name + ".bias", {out[p]}, placement_.computed);
     }
   }
   if (!checkpoint_) {
@@ -92,6 +99,11 @@ Model::Model(const std::string& directory, Placement placement, const std::strin
     if (!used.contains(name) && !name.ends_with(".rotary_emb.inv_freq"))
       throw Error(ErrorKind::kMismatch, "unsupported model", directory_, "tensor '" + name + "' is not understood");
   fingerprint_ = model_fingerprint(*checkpoint_, config_, cache_dir, threads);
+}
+
+Model::Linear Model::linear_of(at::Tensor weight) const {
+  if (placement_.int8_weights) return {{}, kernels::rounded_to_int8(weight), {}};
+  return {std::move(weight), {}, {}};
 }
 
 void Model::for_each_weight(const std::function<void(const std::string& name, at::Tensor& weight)>& visit) {
@@ -138,7 +150,7 @@ at::Tensor Model::attention_input(std::int64_t layer, const at::Tensor& x) const
 at::Tensor Model::project(std::int64_t layer, Projection projection, const at::Tensor& rows, const Lora* lora) const {
   const Linear& linear = layers_[static_cast<std::size_t>(layer)].linear[static_cast<std::size_t>(projection)];
   const at::Tensor flat = rows.reshape({-1, rows.size(-1)});
-  at::Tensor out = kernels::linear(flat, linear.weight, linear.bias);
+  at::Tensor out = product(flat, linear.weight, linear.rounded, linear.bias);
   if (lora && lora->a.defined()) {
     const at::Tensor low = kernels::linear(flat, lora->a);
     // Added into the product's own rows: no tensor of updates, no pass to add it.
@@ -184,7 +196,7 @@ at::Tensor Model::final_norm(const at::Tensor& x) const {
   return kernels::rms_norm(x.contiguous(), final_norm_, config_.norm_epsilon, placement_.computed);
 }
 
-at::Tensor Model::logits(const at::Tensor& rows) const { return kernels::linear(rows, head_).to(placement_.residual()); }
+at::Tensor Model::logits(const at::Tensor& rows) const { return product(rows, head_, rounded_head_).to(placement_.residual()); }
 
 at::Tensor Model::log_probabilities(const at::Tensor& rows, const at::Tensor& targets) const {
   const std::int64_t count = rows.size(0);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "io/jobs.h"
+#include "kernels/int8_linear.h"
 #include "model/checkpoint.h"
 #include "model/config.h"
 #include "model/shapes.h"
@@ -21,6 +22,7 @@ struct Placement {
   at::Device device = at::kCPU;
   at::ScalarType stored = at::kFloat;    // dtype of weights at rest, and of memories
   at::ScalarType computed = at::kFloat;  // dtype of activations and products; differs where the CPU has no products of `stored`
+  bool int8_weights = false;             // matrices of layers and the output matrix rounded to 8 bits when they are loaded
   at::ScalarType residual() const { return computed == at::kDouble ? at::kDouble : at::kFloat; }
 };
 
@@ -52,7 +54,7 @@ class Model {
         Weights weights = Weights::kCheckpoint, std::uint64_t seed = 0);
 
   // Every weight by its checkpoint's name, to look at or to replace by another tensor of the same shape (trained ones are leaves
-  // that require gradients). Tied embeddings are visited once and stay tied.
+  // that require gradients). Tied embeddings are visited once and stay tied. Not with int8 weights.
   void for_each_weight(const std::function<void(const std::string& name, at::Tensor& weight)>& visit);
 
   const ModelConfig& config() const { return config_; }
@@ -78,7 +80,7 @@ class Model {
 
   // Final norm of [..., D], in `computed`.
   at::Tensor final_norm(const at::Tensor& x) const;
-  // The output matrix [V, D]; the embedding where they are tied.
+  // The output matrix [V, D]; the embedding where they are tied. Not with int8 weights.
   const at::Tensor& head() const { return head_; }
   // Logits of final-normed rows [R, D]: [R, V] in f32 (f64 for f64).
   at::Tensor logits(const at::Tensor& rows) const;
@@ -91,8 +93,12 @@ class Model {
 
  private:
   struct Linear {
-    at::Tensor weight, bias;
+    at::Tensor weight;            // undefined with int8 weights
+    kernels::Int8Weight rounded;  // undefined without
+    at::Tensor bias;
   };
+  // The weight as it is to be kept.
+  Linear linear_of(at::Tensor weight) const;
   struct Layer {
     at::Tensor attention_norm, feed_norm, query_norm, key_norm;
     std::array<Linear, kProjections> linear;
@@ -104,6 +110,7 @@ class Model {
   ModelConfig config_;
   std::string fingerprint_;
   at::Tensor embedding_, final_norm_, head_;
+  kernels::Int8Weight rounded_head_;
   std::vector<Layer> layers_;
 };
 

@@ -59,12 +59,17 @@ Placement choose_placement(const ModelChoice& choice, Host& host) {
   else if (choice.dtype == "f64") placement.stored = at::kDouble;
   else throw Error(ErrorKind::kUsage, "bad dtype", choice.dtype, "expected auto, f32, bf16, f16 or f64");
 
+  if (choice.weights != "stored" && choice.weights != "int8") throw Error(ErrorKind::kUsage, "bad weights", choice.weights, "expected stored or int8");
   placement.computed = placement.stored;
   if (placement.device.is_cpu()) {
+    placement.int8_weights = choice.weights == "int8";
     const bool has_products = placement.stored != at::kBFloat16 || kernels::cpu_has_bf16_products();
-    if (placement.stored == at::kHalf || !has_products) placement.computed = at::kFloat;
-    host.note(std::string("numbers: stored ") + c10::toString(placement.stored) + ", computed " + c10::toString(placement.computed) + ", row kernels " +
-              kernels::instruction_set());
+    const bool is_narrow = placement.stored != at::kDouble && placement.int8_weights;
+    if (placement.stored == at::kHalf || !has_products || is_narrow) placement.computed = at::kFloat;
+    host.note(std::string("numbers: stored ") + c10::toString(placement.stored) + (placement.int8_weights ? ", weights int8" : "") + ", computed " +
+              c10::toString(placement.computed) + ", row kernels " + kernels::instruction_set());
+  } else if (choice.weights == "int8") {
+    throw Error(ErrorKind::kDevice, "int8 weights are for CPUs", choice.device, "the model would compute on a GPU", "--device cpu, or --weights stored");
   }
   return placement;
 }

@@ -35,6 +35,48 @@ Adapter random_adapter(const Model& model, std::uint32_t length, std::uint32_t s
   return adapter;
 }
 
+// Tokens of one stream, whose bound is reading every weight once.
+void measure_generation(const Model& model, const char* dtype, double bytes_of_weight, const Read& read, int runs) {
+  const at::Tensor ids = at::randint(3, model.config().vocabulary, {1, 32}, at::kLong), one = ids.narrow(1, 0, 1);
+  DecoderContext context(model, 1024);
+  context.add_tokens(ids);
+  constexpr int kSteps = 8;  // tokens of one timing
+  const Pair generated = in_turn(runs * 2, [&] {
+    for (int i = 0; i < kSteps; ++i) {
+      const at::Tensor x = context.add_tokens(one);
+      model.logits(model.final_norm(x.squeeze(0))).argmax().item<std::int64_t>();
+    }
+  }, read);
+  const double bytes = (model.layer_flops() + model.logits_flops()) / 2 * bytes_of_weight;
+  report("generate", dtype, kSteps, "bytes", kSteps * bytes, Read::kBytes, generated);
+}
+
+// Generation after a text of 100,000 tokens: from all its keys and values, and from 32 times fewer.
+void measure_long_text(const Model& model, const char* dtype, int runs) {
+  constexpr std::int64_t kText = 100000, kTimesFewer = 32, kPiece = 625;
+  const ModelConfig& c = model.config();
+  // What keys and values hold does not matter to the time of reading them.
+  const at::Tensor piece = at::randn({1, c.layers, c.kv_heads, kPiece, c.head_size}).to(model.placement().stored);
+  const at::Tensor one = at::full({1, 1}, 5, at::kLong);
+  const auto context_of = [&](std::int64_t entries) {
+    DecoderContext context(model, entries + 16);
+    while (context.length() < entries) context.add_memory(piece, piece);
+    return context;
+  };
+  DecoderContext full = context_of(kText), memory = context_of(kText / kTimesFewer);
+  constexpr int kSteps = 4;
+  const auto generate = [&](DecoderContext& context) {
+    const std::int64_t begin = context.length();
+    for (int i = 0; i < kSteps; ++i) model.logits(model.final_norm(context.add_tokens(one).squeeze(0))).argmax().item<std::int64_t>();
+    context.truncate(begin);
+  };
+  const double share = static_cast<double>(memory.bytes()) / static_cast<double>(full.bytes());
+  const Pair pair = in_turn(runs, [&] { generate(memory); }, [&] { generate(full); });
+  print({{"what", "generate after 100,000 tokens"}, {"dtype", dtype}, {"full_tokens_per_second", kSteps / middle(pair.yardstick)},
+         {"memory_tokens_per_second", kSteps / middle(pair.work)}, {"times", middle(pair.yardstick) / middle(pair.work)}, {"kv_share", share},
+         {"runs", pair.work}, {"full_runs", pair.yardstick}});
+}
+
 void measure(const std::string& directory, at::ScalarType stored, int runs) {
   Placement placement;
   placement.stored = stored;
@@ -62,18 +104,12 @@ void measure(const std::string& directory, at::ScalarType stored, int runs) {
            model.log_probabilities(model.final_norm(x), targets);
          }, product));
 
-  DecoderContext context(model, kTokens);
-  context.add_tokens(ids.narrow(1, 0, 32));
-  const at::Tensor one = ids.narrow(1, 0, 1);
-  constexpr int kSteps = 8;  // tokens of one timing
-  Pair generated = in_turn(runs * 2, [&] {
-    for (int i = 0; i < kSteps; ++i) {
-      const at::Tensor x = context.add_tokens(one);
-      model.logits(model.final_norm(x.squeeze(0))).argmax().item<std::int64_t>();
-    }
-  }, read);
-  const double bytes = (model.layer_flops() + model.logits_flops()) / 2 * static_cast<double>(c10::elementSize(stored));
-  report("generate", dtype, kSteps, "bytes", kSteps * bytes, Read::kBytes, generated);
+  measure_generation(model, dtype, static_cast<double>(c10::elementSize(stored)), read, runs);
+  if (stored == at::kFloat) return;
+  measure_long_text(model, dtype, runs);
+  placement.int8_weights = true;
+  placement.computed = at::kFloat;
+  measure_generation(Model(directory, placement, "", at::get_num_threads()), "int8", 1, read, runs);
 }
 
 }  // namespace
@@ -88,13 +124,13 @@ int main(int argc, char** argv) {
   const std::string directory = argv[1];
   const int runs = std::max(1, std::atoi(argv[2]));
   const Shape shape;
-  write_model(directory + "/llama-134m-f32", shape, "F32");
-  write_model(directory + "/llama-134m-bf16", shape, "BF16");
+  write_model(directory + "/llama-134m-128k-f32", shape, "F32");
+  write_model(directory + "/llama-134m-128k-bf16", shape, "BF16");
 
   print({{"what", "machine"}, {"threads", at::get_num_threads()}, {"instruction_set", kernels::instruction_set()},
          {"bf16_products", kernels::cpu_has_bf16_products()}, {"clock", counts_cpu_time ? "processor" : "wall"}});
-  measure(directory + "/llama-134m-f32", at::kFloat, runs);
-  measure(directory + "/llama-134m-bf16", at::kBFloat16, runs);
+  measure(directory + "/llama-134m-128k-f32", at::kFloat, runs);
+  measure(directory + "/llama-134m-128k-bf16", at::kBFloat16, runs);
   rusage usage;
   getrusage(RUSAGE_SELF, &usage);
   print({{"what", "process"}, {"peak_memory", usage.ru_maxrss * 1024}});

@@ -109,11 +109,11 @@ int main(int argc, char** argv) {
   begin(argc == 4);
   const std::string directory = argv[1];
   const int runs = std::max(1, std::atoi(argv[2]));
-  write_model(directory + "/llama-134m-f32", Shape(), "F32");
+  write_model(directory + "/llama-134m-128k-f32", Shape(), "F32");
   print({{"what", "machine"}, {"threads", at::get_num_threads()}, {"instruction_set", kernels::instruction_set()},
          {"bf16_products", kernels::cpu_has_bf16_products()}, {"clock", counts_cpu_time ? "processor" : "wall"}});
-  measure(directory + "/llama-134m-f32", at::kFloat, runs);
-  if (kernels::cpu_has_bf16_products()) measure(directory + "/llama-134m-f32", at::kBFloat16, runs);
+  measure(directory + "/llama-134m-128k-f32", at::kFloat, runs);
+  if (kernels::cpu_has_bf16_products()) measure(directory + "/llama-134m-128k-f32", at::kBFloat16, runs);
   rusage usage;
   getrusage(RUSAGE_SELF, &usage);
   print({{"what", "process"}, {"peak_memory", usage.ru_maxrss * 1024}});

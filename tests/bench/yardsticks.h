@@ -20,7 +20,7 @@
 namespace uio::bench {
 
 struct Shape {
-  std::int64_t hidden = 768, layers = 12, heads = 12, feed = 2048, vocabulary = 32000, positions = 8192;
+  std::int64_t hidden = 768, layers = 12, heads = 12, feed = 2048, vocabulary = 32000, positions = 131072;
 };
 
 inline bool counts_cpu_time = false;

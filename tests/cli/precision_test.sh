@@ -129,3 +129,29 @@ test_score_after_memories_that_were_kept() {
     jq -ne "($(nll memory $precision) - $(nll memory kv-exact)) | . != 0 and (. * . < 0.04)" >/dev/null || fail "$precision: $(nll memory $precision)"
   done
 }
+
+# The model's own weights in 8 bits: nearly the same likelihoods, text as before, and nothing kept that was made with them.
+test_weights_in_8_bits() {
+  make_precisions
+  nll() { uio-score --context none,memory "$@" book.txt | jq -s '.[] | select(.summary and .context == "memory") | .nll'; }
+  local stored rounded
+  stored=$(nll) rounded=$(nll --weights int8)
+  jq -ne "($rounded - $stored) | . != 0 and (. * . < 0.0025)" >/dev/null || fail "nll $rounded instead of $stored"
+  [ "$(nll --weights stored)" = "$stored" ] || fail '--weights stored is not the default'
+  run uio-decode --weights int8 -p 'Once upon a time' -n 20 kv-exact.uio
+  expect_status 0
+  [ -s out ] || fail 'no text'
+  cp out once
+  run uio-decode --weights int8 -j1 -p 'Once upon a time' -n 20 kv-exact.uio
+  expect_same once out
+  run uio-decode --weights int8 --save grown.uio -p 'Once' -n 2 kv-exact.uio
+  expect_status 2
+  grep -q "^uio-decode: --save with --weights int8: 'grown.uio': " err || fail "$(cat err)"
+  [ ! -e grown.uio ] || fail 'grown.uio is there'
+  run uio-score --weights int8 --verify kv-exact.uio book.seg
+  expect_status 2
+  run uio-decode --weights int4 -p 'Once'
+  expect_status 2
+  run uio-compress --weights int8 book.seg
+  expect_status 2
+}

@@ -412,5 +412,66 @@ TEST_CASE("log-sum-exp of both infinities", "") {
   for (const RowKernels* build : builds()) CHECK(build->log_sum_exp(row, 3) == kInfinity);
 }
 
+// Sizes beyond one exact sum of products, too.
+constexpr std::int64_t kLongSizes[] = {1, 15, 16, 33, 127, 1100, 4096, 4097, 9000};
+
+TEST_CASE("rows rounded to whole numbers") {
+  for (const RowKernels* build : builds()) {
+    for (const std::int64_t n : kLongSizes) {
+      INFO(build->instruction_set << ", " << n);
+      const std::vector<float> x = numbers(n, 31, 5);
+      float largest = 0;
+      for (const float value : x) largest = std::max(largest, std::abs(value));
+      std::vector<std::int8_t> narrow(x.size());
+      std::vector<std::int16_t> wide(x.size());
+      const float step = build->round_i8(x.data(), narrow.data(), n), fine = build->round_i16(x.data(), wide.data(), n);
+      CHECK(step == Approx(largest / 127));
+      CHECK(fine == Approx(largest / 4095));
+      std::vector<float> back(x.size());
+      build->widen_i8(narrow.data(), step, back.data(), n);
+      for (std::size_t i = 0; i < x.size(); ++i) {
+        REQUIRE(std::abs(x[i] - step * static_cast<float>(narrow[i])) <= step * 0.5001f);
+        REQUIRE(std::abs(x[i] - fine * static_cast<float>(wide[i])) <= fine * 0.501f);
+        REQUIRE(back[i] == step * static_cast<float>(narrow[i]));
+      }
+      for (const float odd : {NAN, kInfinity, -kInfinity}) {
+        std::vector<float> bad = x;
+        bad[static_cast<std::size_t>(n / 2)] = odd;
+        CHECK(std::isnan(build->round_i8(bad.data(), narrow.data(), n)));
+        CHECK(std::isnan(build->round_i16(bad.data(), wide.data(), n)));
+      }
+      const std::vector<float> zeros(x.size(), 0.0f);
+      CHECK(build->round_i8(zeros.data(), narrow.data(), n) == 0);
+      CHECK(std::count(narrow.begin(), narrow.end(), 0) == n);
+    }
+  }
+}
+
+TEST_CASE("products of whole numbers are exact, with every instruction set") {
+  for (const RowKernels* build : builds()) {
+    for (const std::int64_t n : kLongSizes) {
+      INFO(build->instruction_set << ", " << n);
+      constexpr std::int64_t kOuts = 3;
+      std::vector<std::int8_t> w(static_cast<std::size_t>(kOuts * n));
+      std::vector<std::int16_t> x(static_cast<std::size_t>(n));
+      std::mt19937 random(5);
+      for (auto& value : w) value = static_cast<std::int8_t>(static_cast<int>(random() % 255) - 127);
+      for (auto& value : x) value = static_cast<std::int16_t>(static_cast<int>(random() % 8191) - 4095);
+      std::fill(w.begin(), w.begin() + n, std::int8_t{-127});  // the first row: the largest sum that there is
+      std::vector<std::int16_t> extremes(x.size(), std::int16_t{-4095});
+      const float scales[] = {1, 0.25f, 3};
+      float out[kOuts];
+      for (const auto* input : {&x, &extremes}) {
+        build->matvec_i8(w.data(), scales, input->data(), 0.5f, out, kOuts, n);
+        for (std::int64_t o = 0; o < kOuts; ++o) {
+          double sum = 0;
+          for (std::int64_t i = 0; i < n; ++i) sum += static_cast<double>(w[static_cast<std::size_t>(o * n + i)]) * (*input)[static_cast<std::size_t>(i)];
+          CHECK(out[o] == static_cast<float>(sum * scales[o] * 0.5));
+        }
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace uio::kernels

@@ -1,0 +1,80 @@
+// Ladder: (1) reference: widen a fresh copy, at::linear. (2) few rows: one pass over the 8-bit weights with activations of 13 bits,
+// products of 16-bit pairs (rows.h), bound by reading; widening each weight to f32 instead is bound by arithmetic on CPUs with 128-bit
+// units. (3) many rows: widen into a scratch that is kept, then one sgemm.
+#include "kernels/int8_linear.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+
+#include "kernels/policy.h"
+#include "kernels/rows.h"
+#include "kernels/scratch.h"
+
+namespace uio::kernels {
+namespace {
+
+constexpr std::int64_t kFewRows = 8;        // beyond, one conversion and sgemm cost less
+constexpr std::int64_t kGrain = 1 << 15;    // weights of a thread's least share
+constexpr std::int64_t kCachedRows = 16;    // rows of weights that stay in cache for the next row of x
+
+at::Tensor few_rows(const at::Tensor& x, const Int8Weight& weight) {
+  const std::int64_t rows = x.size(0), in = x.size(1), out = weight.values.size(0);
+  const RowKernels& kernel = row_kernels();
+  const at::Tensor wide = x.contiguous(), whole = at::empty({rows, in}, at::kShort), scale = at::empty({rows}, at::kFloat);
+  const at::Tensor y = at::empty({rows, out}, wide.options());
+  std::int16_t* inputs = whole.mutable_data_ptr<std::int16_t>();
+  float* x_scales = scale.mutable_data_ptr<float>();
+  for (std::int64_t row = 0; row < rows; ++row) x_scales[row] = kernel.round_i16(wide.const_data_ptr<float>() + row * in, inputs + row * in, in);
+  const std::int8_t* weights = weight.values.const_data_ptr<std::int8_t>();
+  const float* scales = weight.scales.const_data_ptr<float>();
+  float* results = y.mutable_data_ptr<float>();
+  at::parallel_for(0, out, std::max<std::int64_t>(1, kGrain / std::max<std::int64_t>(in, 1)), [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t o = begin; o < end; o += kCachedRows)
+      for (std::int64_t row = 0; row < rows; ++row)
+        kernel.matvec_i8(weights + o * in, scales + o, inputs + row * in, x_scales[row], results + row * out + o, std::min(kCachedRows, end - o), in);
+  });
+  return y;
+}
+
+at::Tensor widen(const Int8Weight& weight) {
+  const at::Tensor wide = scratch(weight.values.sizes());
+  const std::int64_t in = weight.values.size(1);
+  const std::int8_t* from = weight.values.const_data_ptr<std::int8_t>();
+  const float* scales = weight.scales.const_data_ptr<float>();
+  float* to = wide.mutable_data_ptr<float>();
+  const RowKernels& kernel = row_kernels();
+  at::parallel_for(0, weight.values.size(0), std::max<std::int64_t>(1, kGrain / std::max<std::int64_t>(in, 1)), [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t o = begin; o < end; ++o) kernel.widen_i8(from + o * in, scales[o], to + o * in, in);
+  });
+  return wide;
+}
+
+}  // namespace
+
+Int8Weight rounded_to_int8(const at::Tensor& weight) {
+  const std::int64_t out = weight.size(0), in = weight.size(1);
+  const Int8Weight rounded{at::empty({out, in}, at::kChar), at::empty({out}, at::kFloat)};
+  const RowKernels& kernel = row_kernels();
+  at::parallel_for(0, out, std::max<std::int64_t>(1, kGrain / std::max<std::int64_t>(in, 1)), [&](std::int64_t begin, std::int64_t end) {
+    const at::Tensor wide = weight.narrow(0, begin, end - begin).to(at::kFloat).contiguous();
+    for (std::int64_t o = begin; o < end; ++o)
+      rounded.scales.mutable_data_ptr<float>()[o] =
+          kernel.round_i8(wide.const_data_ptr<float>() + (o - begin) * in, rounded.values.mutable_data_ptr<std::int8_t>() + o * in, in);
+  });
+  return rounded;
+}
+
+at::Tensor linear_reference(const at::Tensor& x, const Int8Weight& weight, const at::Tensor& bias) {
+  const at::Tensor wide = weight.values.to(x.scalar_type()) * weight.scales.to(x.scalar_type()).unsqueeze(1);
+  return at::linear(x, wide, bias.defined() ? std::optional(bias.to(x.scalar_type())) : std::nullopt);
+}
+
+at::Tensor linear(const at::Tensor& x, const Int8Weight& weight, const at::Tensor& bias) {
+  if (is_reference_forced() || x.scalar_type() != at::kFloat) return linear_reference(x, weight, bias);
+  at::Tensor y = x.size(0) <= kFewRows ? few_rows(x, weight) : at::linear(x, widen(weight));
+  return bias.defined() ? y.add_(bias) : y;
+}
+
+}  // namespace uio::kernels

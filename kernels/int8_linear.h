@@ -1,0 +1,22 @@
+// Products of activations with weights that are kept as 8-bit whole numbers: a token of generation reads half the bytes of bf16.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace uio::kernels {
+
+// Row o of the weight is about scales[o] · values[o, :]; off by at most scales[o] / 2 in each number.
+struct Int8Weight {
+  at::Tensor values, scales;  // int8 [out, in], f32 [out]; CPU, contiguous
+};
+
+// The nearest of a weight [out, in] of any floating dtype. Rows that are not finite have scale NaN.
+Int8Weight rounded_to_int8(const at::Tensor& weight);
+
+// y = x Wᵀ (+ bias). x [rows, in] f32 or f64 on the CPU, bias [out] or undefined; y [rows, out] of x's dtype; no gradients.
+// Of few rows the activations are rounded too, to 13 bits of the row's largest, and the sums are exact.
+at::Tensor linear(const at::Tensor& x, const Int8Weight& weight, const at::Tensor& bias = {});
+// The plain composition: widen, then at::linear.
+at::Tensor linear_reference(const at::Tensor& x, const Int8Weight& weight, const at::Tensor& bias = {});
+
+}  // namespace uio::kernels
