@@ -58,6 +58,11 @@ bool read_whole(int file, std::span<std::byte> bytes, const std::string& name) {
   return true;
 }
 
+// flock(2), not waited for, retried on EINTR; errno set.
+bool is_locked(int file) {
+  return retried([&] { return system_calls().flock(file, LOCK_EX | LOCK_NB); }) == 0;
+}
+
 }  // namespace
 
 // A file that is being written, locked as long as its process lives. The lock may be had by another process that looks for leftovers
@@ -72,9 +77,9 @@ class DiskCache::Unfinished {
       if (!file_.is_open() && errno == EEXIST) continue;
       if (!file_.is_open()) return;
       // Where a file system has no locks nobody has one, and leftovers stay.
-      if (::flock(file_.number(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) continue;
+      if (!is_locked(file_.number()) && errno == EWOULDBLOCK) continue;
       struct stat status;
-      if (::fstat(file_.number(), &status) != 0 || status.st_nlink > 0) break;
+      if (retried([&] { return system_calls().fstat(file_.number(), &status); }) != 0 || status.st_nlink > 0) break;
     }
     name_.emplace(path_);
   }
@@ -114,7 +119,7 @@ void DiskCache::remove_leftovers() {
     const std::string name = at->path().filename().string();
     if (name.find_first_not_of("0123456789-") != std::string::npos) continue;
     const Descriptor file = open_descriptor(at->path().string(), O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
-    if (file.is_open() && ::flock(file.number(), LOCK_EX | LOCK_NB) == 0) ::unlink(at->path().c_str());
+    if (file.is_open() && is_locked(file.number())) system_calls().unlink(at->path().c_str());
   }
 }
 
@@ -125,19 +130,18 @@ std::optional<std::vector<std::byte>> DiskCache::find(const std::string& key, st
     const Descriptor file = open_descriptor(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
     if (!file.is_open() && errno == ENOENT) return std::nullopt;
     if (!file.is_open()) throw io_error("cannot read the cache", path, errno);
-    struct stat status;
-    if (system_calls().fstat(file.number(), &status) != 0) throw io_error("cannot read the cache", path, errno);
+    const struct stat status = status_of(file.number(), "cannot read the cache", path);
     if (S_ISREG(status.st_mode) && static_cast<std::uint64_t>(status.st_size) == kHeadBytes + size) {
       Head head;
       std::vector<std::byte> bytes(size);
       const std::span<const std::byte> whole[] = {bytes};
       if (read_whole(file.number(), head, path) && read_whole(file.number(), bytes, path) && head == head_of(key, whole)) {
-        ::futimens(file.number(), nullptr);  // where that is not allowed, it will go earlier
+        system_calls().futimens(file.number(), nullptr);  // where that is not allowed, it will go earlier
         return bytes;
       }
     }
     host_.note("cache: '" + path + "' is damaged and made again");
-    ::unlink(path.c_str());
+    system_calls().unlink(path.c_str());
   } catch (const Error& error) {
     if (!std::exchange(has_warned_, true)) host_.warn(error.what());
   }
@@ -167,7 +171,7 @@ void DiskCache::store(const std::string& key, std::span<const std::span<const st
     if (!file.is_open()) return give_up(errno);
     write_all(file.number(), head, path);
     for (const auto& part : parts) write_all(file.number(), part, path);
-    if (system_calls().rename(file.path().c_str(), path.c_str()) != 0) return give_up(errno);
+    if (retried([&] { return system_calls().rename(file.path().c_str(), path.c_str()); }) != 0) return give_up(errno);
     file.release();
   } catch (const Error& error) {
     is_broken_ = true;
@@ -208,7 +212,7 @@ void DiskCache::trim() {
   std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) { return a.used != b.used ? a.used < b.used : a.path < b.path; });
   for (const Entry& entry : entries) {
     if (total <= most_bytes_) break;
-    ::unlink(entry.path.c_str());
+    system_calls().unlink(entry.path.c_str());
     total -= entry.size;
   }
 }

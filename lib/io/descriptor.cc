@@ -54,38 +54,35 @@ int Descriptor::close() {
 }
 
 Descriptor open_descriptor(const std::string& path, int flags, unsigned mode) {
-  for (;;) {
-    const int number = system_calls().open(path.c_str(), flags, mode);
-    if (number >= 0 || errno != EINTR) return Descriptor(number);
-  }
+  return Descriptor(retried([&] { return system_calls().open(path.c_str(), flags, mode); }));
 }
 
 std::size_t read_some(int file, std::span<std::byte> buffer, const std::string& name) {
-  for (;;) {
-    const ssize_t count = system_calls().read(file, buffer.data(), buffer.size());
-    if (count >= 0) return static_cast<std::size_t>(count);
-    if (errno != EINTR) throw io_error("cannot read", name, errno);
-  }
+  const ssize_t count = retried([&] { return system_calls().read(file, buffer.data(), buffer.size()); });
+  if (count < 0) throw io_error("cannot read", name, errno);
+  return static_cast<std::size_t>(count);
 }
 
 void write_all(int file, std::span<const std::byte> bytes, const std::string& name) {
   while (!bytes.empty()) {
-    const ssize_t count = system_calls().write(file, bytes.data(), bytes.size());
-    if (count >= 0) {
-      bytes = bytes.subspan(static_cast<std::size_t>(count));
-    } else if (errno == EPIPE) {
-      die_of_broken_pipe();
-      throw io_error("cannot write", name, EPIPE);
-    } else if (errno != EINTR) {
-      throw io_error("cannot write", name, errno);
+    const ssize_t count = retried([&] { return system_calls().write(file, bytes.data(), bytes.size()); });
+    if (count < 0) {
+      const int error_number = errno;
+      if (error_number == EPIPE) die_of_broken_pipe();
+      throw io_error("cannot write", name, error_number);
     }
+    bytes = bytes.subspan(static_cast<std::size_t>(count));
   }
 }
 
-void refuse_directory(int file, const char* what, const std::string& name) {
+struct stat status_of(int file, const char* what, const std::string& name) {
   struct stat status;
-  if (system_calls().fstat(file, &status) != 0) throw io_error(what, name, errno);
-  if (S_ISDIR(status.st_mode)) throw io_error(what, name, EISDIR);
+  if (retried([&] { return system_calls().fstat(file, &status); }) != 0) throw io_error(what, name, errno);
+  return status;
+}
+
+void refuse_directory(int file, const char* what, const std::string& name) {
+  if (S_ISDIR(status_of(file, what, name).st_mode)) throw io_error(what, name, EISDIR);
 }
 
 }  // namespace uio

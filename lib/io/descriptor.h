@@ -1,6 +1,8 @@
 // A file descriptor that closes itself, and the calls that retry: what sources, sinks and maps share.
 #pragma once
 
+#include <sys/stat.h>
+
 #include <cstddef>
 #include <span>
 #include <string>
@@ -38,6 +40,8 @@ std::size_t read_some(int file, std::span<std::byte> buffer, const std::string& 
 // write(2) until all is written, retried on EINTR. Throws Error{kIo} with `name`. A reader that went away ends the process by
 // SIGPIPE, also where the parent had that signal ignored: programs in a pipe are expected to go quietly.
 void write_all(int file, std::span<const std::byte> bytes, const std::string& name);
+// fstat(2), retried on EINTR. Throws Error{kIo}: `what: 'name': reason`.
+struct stat status_of(int file, const char* what, const std::string& name);
 // Throws Error{kIo} when `file` is a directory.
 void refuse_directory(int file, const char* what, const std::string& name);
 

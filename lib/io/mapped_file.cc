@@ -15,8 +15,7 @@ MappedFile::MappedFile(const std::string& path) : path_(path) {
   // O_NONBLOCK: a named pipe is refused below, not waited for.
   const Descriptor file = open_descriptor(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
   if (!file.is_open()) throw io_error("cannot read", path, errno);
-  struct stat status;
-  if (system_calls().fstat(file.number(), &status) != 0) throw io_error("cannot read", path, errno);
+  const struct stat status = status_of(file.number(), "cannot read", path);
   if (S_ISDIR(status.st_mode)) throw io_error("cannot read", path, EISDIR);
   if (!S_ISREG(status.st_mode))
     throw Error(ErrorKind::kIo, "cannot read", path, "is not a regular file, so it cannot be mapped");

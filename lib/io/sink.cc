@@ -58,9 +58,7 @@ class BufferedFile {
 class DirectSink : public Sink {
  public:
   DirectSink(Descriptor file, const std::string& name) : file_(std::move(file), name) {
-    struct stat status;
-    if (system_calls().fstat(file_.number(), &status) != 0) throw io_error("cannot write", name, errno);
-    is_regular_ = S_ISREG(status.st_mode);
+    is_regular_ = S_ISREG(status_of(file_.number(), "cannot write", name).st_mode);
   }
   // Without commit the program has failed, but what it wrote before is out: a file gets the same bytes as a pipe.
   ~DirectSink() override {
@@ -96,8 +94,16 @@ std::string temporary_name(const std::string& target) {
   return folder_of(target) + "/.uio-" + std::to_string(::getpid()) + "-" + std::to_string(counter++) + ".tmp";
 }
 
-// The errors of a file system that has no fsync for this kind of file are not failures to keep the bytes.
-bool is_failed_sync(int result) { return result != 0 && errno != EINVAL && errno != ENOTSUP && errno != EROFS; }
+// fsync(2), retried on EINTR; errno set. The errors of a file system that has none for this kind of file are not failures to keep
+// the bytes.
+bool sync_fails(int file) {
+  return retried([&] { return system_calls().fsync(file); }) != 0 && errno != EINVAL && errno != ENOTSUP && errno != EROFS;
+}
+
+// access(2), retried on EINTR; errno set.
+bool may(int mode, const std::string& path) {
+  return retried([&] { return system_calls().access(path.c_str(), mode); }) == 0;
+}
 
 // A regular file that appears under its name only when it is whole.
 class AtomicSink : public Sink {
@@ -105,7 +111,7 @@ class AtomicSink : public Sink {
   // `target` has no symbolic link at its end; `mode` is that of the file to be replaced, if there is one.
   AtomicSink(std::string target, const std::string& name, std::optional<mode_t> mode)
       : target_(std::move(target)), file_(open_temporary(name), name) {
-    if (mode && system_calls().fchmod(file_.number(), *mode & 07777) != 0) throw io_error("cannot write", name, errno);
+    if (mode && retried([&] { return system_calls().fchmod(file_.number(), *mode & 07777); }) != 0) throw io_error("cannot write", name, errno);
   }
   using Sink::write;
   void write(std::span<const std::byte> bytes) override { file_.write(bytes); }
@@ -114,10 +120,10 @@ class AtomicSink : public Sink {
 
   void commit() override {
     file_.drain();
-    if (is_failed_sync(system_calls().fsync(file_.number()))) throw io_error("cannot write", name(), errno);
+    if (sync_fails(file_.number())) throw io_error("cannot write", name(), errno);
     if (!temporary_) link_nameless();
     file_.close();
-    if (system_calls().rename(temporary_name_.c_str(), target_.c_str()) != 0) throw io_error("cannot write", name(), errno);
+    if (retried([&] { return system_calls().rename(temporary_name_.c_str(), target_.c_str()); }) != 0) throw io_error("cannot write", name(), errno);
     temporary_->release();
     sync_folder();
   }
@@ -126,7 +132,7 @@ class AtomicSink : public Sink {
   Descriptor open_temporary(const std::string& name) {
     // Without a name nothing can be left behind, not even by kill -9. It takes /proc to give it a name later.
     Descriptor nameless = open_descriptor(folder_of(target_), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
-    if (nameless.is_open() && ::access(proc_name(nameless.number()).c_str(), F_OK) == 0) return nameless;
+    if (nameless.is_open() && may(F_OK, proc_name(nameless.number()))) return nameless;
     for (;;) {
       temporary_name_ = temporary_name(target_);
       Descriptor named = open_descriptor(temporary_name_, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0666);
@@ -145,7 +151,7 @@ class AtomicSink : public Sink {
     for (;;) {
       temporary_name_ = temporary_name(target_);
       const std::string from = proc_name(file_.number());
-      if (system_calls().linkat(AT_FDCWD, from.c_str(), AT_FDCWD, temporary_name_.c_str(), AT_SYMLINK_FOLLOW) == 0) break;
+      if (retried([&] { return system_calls().linkat(AT_FDCWD, from.c_str(), AT_FDCWD, temporary_name_.c_str(), AT_SYMLINK_FOLLOW); }) == 0) break;
       if (errno != EEXIST) throw io_error("cannot write", name(), errno);
     }
     temporary_.emplace(temporary_name_);
@@ -155,8 +161,7 @@ class AtomicSink : public Sink {
   void sync_folder() {
     const Descriptor folder = open_descriptor(folder_of(target_), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (!folder.is_open() && errno == EACCES) return;
-    if (!folder.is_open() || is_failed_sync(system_calls().fsync(folder.number())))
-      throw io_error("cannot write", name(), errno);
+    if (!folder.is_open() || sync_fails(folder.number())) throw io_error("cannot write", name(), errno);
   }
 
   std::string target_;
@@ -169,12 +174,12 @@ class AtomicSink : public Sink {
 
 std::unique_ptr<Sink> open_sink(const std::string& path) {
   if (path == "-") {
-    Descriptor file(system_calls().duplicate(STDOUT_FILENO));
+    Descriptor file(retried([] { return system_calls().duplicate(STDOUT_FILENO); }));
     if (!file.is_open()) throw io_error("cannot write", path, errno);
     return std::make_unique<DirectSink>(std::move(file), path);
   }
   struct stat status;
-  if (::stat(path.c_str(), &status) != 0) {
+  if (retried([&] { return system_calls().stat(path.c_str(), &status); }) != 0) {
     if (errno != ENOENT) throw io_error("cannot write", path, errno);
     return std::make_unique<AtomicSink>(path, path, std::nullopt);
   }
@@ -185,7 +190,7 @@ std::unique_ptr<Sink> open_sink(const std::string& path) {
     return std::make_unique<DirectSink>(std::move(file), path);
   }
   // Renaming asks the folder only; a file that is write-protected is not ours to replace.
-  if (::access(path.c_str(), W_OK) != 0) throw io_error("cannot write", path, errno);
+  if (!may(W_OK, path)) throw io_error("cannot write", path, errno);
   // A symbolic link stays one: the file that it points to is replaced.
   std::error_code error;
   const std::string target = std::filesystem::canonical(path, error).string();

@@ -91,7 +91,7 @@ std::string read_all(Source& source, std::size_t limit) {
 std::unique_ptr<Source> open_source(const std::string& path) {
   // Standard input is duplicated, so that closing a source never closes it for the rest of the program.
   Descriptor file =
-      path == "-" ? Descriptor(system_calls().duplicate(STDIN_FILENO)) : open_descriptor(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+      path == "-" ? Descriptor(retried([] { return system_calls().duplicate(STDIN_FILENO); })) : open_descriptor(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
   if (!file.is_open()) throw io_error("cannot read", path, errno);
   refuse_directory(file.number(), "cannot read", path);
   return std::make_unique<FileSource>(std::move(file), path);
@@ -99,7 +99,7 @@ std::unique_ptr<Source> open_source(const std::string& path) {
 
 std::string file_identity(const std::string& path) {
   struct stat status;
-  if (path == "-" || ::stat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) return {};
+  if (path == "-" || retried([&] { return system_calls().stat(path.c_str(), &status); }) != 0 || !S_ISREG(status.st_mode)) return {};
   std::string identity;
   for (const auto number : {static_cast<std::uint64_t>(status.st_dev), static_cast<std::uint64_t>(status.st_ino), static_cast<std::uint64_t>(status.st_size),
                             static_cast<std::uint64_t>(status.st_mtim.tv_sec), static_cast<std::uint64_t>(status.st_mtim.tv_nsec)})

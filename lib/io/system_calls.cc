@@ -1,6 +1,7 @@
 #include "io/system_calls.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -16,11 +17,16 @@ SystemCalls& system_calls() {
       ::close,
       // Not below 3, so that a program whose standard streams are closed never puts a file in their place.
       [](int file) { return ::fcntl(file, F_DUPFD_CLOEXEC, 3); },
+      ::stat,
       ::fstat,
+      ::access,
       ::fchmod,
       ::fsync,
       ::linkat,
       ::rename,
+      ::unlink,
+      ::flock,
+      ::futimens,
       ::mmap,
   };
   return calls;

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "io/file.h"
+#include "io/system_calls.h"
 
 namespace uio {
 namespace {
@@ -38,7 +39,7 @@ UnfinishedFile::UnfinishedFile(const std::string& path) {
 
 UnfinishedFile::~UnfinishedFile() {
   if (slot_ < 0) return;
-  ::unlink(slots[slot_].path);
+  system_calls().unlink(slots[slot_].path);
   release();
 }
 

@@ -36,13 +36,18 @@ class Faults {
           return hit("close") ? -1 : result;
         },
         [](int file) { return hit("duplicate") ? -1 : real().duplicate(file); },
+        [](const char* path, struct stat* status) { return hit("stat") ? -1 : real().stat(path, status); },
         [](int file, struct stat* status) { return hit("fstat") ? -1 : real().fstat(file, status); },
+        [](const char* path, int mode) { return hit("access") ? -1 : real().access(path, mode); },
         [](int file, mode_t mode) { return hit("fchmod") ? -1 : real().fchmod(file, mode); },
         [](int file) { return hit("fsync") ? -1 : real().fsync(file); },
         [](int a, const char* from, int b, const char* to, int flags) {
           return hit("linkat") ? -1 : real().linkat(a, from, b, to, flags);
         },
         [](const char* from, const char* to) { return hit("rename") ? -1 : real().rename(from, to); },
+        [](const char* path) { return hit("unlink") ? -1 : real().unlink(path); },
+        [](int file, int operation) { return hit("flock") ? -1 : real().flock(file, operation); },
+        [](int file, const struct timespec times[2]) { return hit("futimens") ? -1 : real().futimens(file, times); },
         [](void* address, std::size_t size, int protection, int flags, int file, off_t offset) {
           return hit("mmap") ? MAP_FAILED : real().mmap(address, size, protection, flags, file, offset);
         },
