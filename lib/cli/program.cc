@@ -1,7 +1,6 @@
 // From argv to an exit status.
 #include "cli/program.h"
 
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -16,6 +15,7 @@
 #include "cli/parse.h"
 #include "cli/printers.h"
 #include "cli/signals.h"
+#include "io/path.h"
 
 namespace uio::cli {
 namespace {
@@ -29,8 +29,7 @@ std::string environment(const char* name) {
 std::string demo_model() {
   const std::string here = program_directory();
   for (const char* place : {"/../../examples/model", "/../share/uio/model"}) {
-    struct stat status;
-    if (stat((here + place + "/config.json").c_str(), &status) == 0) return here + place;
+    if (path_exists(here + place + "/config.json")) return here + place;
   }
   return "";
 }

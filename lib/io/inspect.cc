@@ -1,12 +1,12 @@
 #include "io/inspect.h"
 
-#include <filesystem>
 #include <string_view>
 
 #include "io/cut.h"
 #include "io/export.h"
 #include "io/index.h"
 #include "io/listing.h"
+#include "io/path.h"
 #include "io/selection.h"
 #include "io/stream.h"
 #include "io/train_state.h"
@@ -24,9 +24,7 @@ InputKind kind_of(const std::string& path, PeekSource& source) {
   return path != "-" && (path.ends_with(".safetensors") || is_json) ? InputKind::kSafetensors : InputKind::kStream;
 }
 
-bool is_adapter(const std::string& path) {
-  return std::filesystem::exists(std::filesystem::path(path) / "adapter_config.json");
-}
+bool is_adapter(const std::string& path) { return path_exists(path + "/adapter_config.json"); }
 
 class Inspector {
  public:

@@ -4,11 +4,11 @@
 #include <ATen/CPUGeneratorImpl.h>
 
 #include <cmath>
-#include <filesystem>
 #include <set>
 
 #include "base/error.h"
 #include "base/random.h"
+#include "io/path.h"
 #include "model/fingerprint.h"
 #include "model/tensor.h"
 
@@ -118,11 +118,6 @@ Json settings_of(const AdapterConfig& c) {
 // The configuration as one canonical text, part of the adapter's fingerprint. base_fingerprint is left out: it says nothing
 // about what is computed that the memory's own base fingerprint does not say.
 std::string canonical(const AdapterConfig& c) { return settings_of(c).dump(); }
-
-bool exists(const std::string& path) {
-  std::error_code ignored;
-  return std::filesystem::exists(path, ignored);
-}
 
 // (slot + 1)·tokens/slots, rounded to the nearest.
 std::int64_t staged(std::int64_t slot, std::int64_t tokens, std::int64_t slots) { return ((slot + 1) * 2 * tokens + slots) / (2 * slots); }
@@ -313,7 +308,7 @@ Adapter choose_adapter(const ModelChoice& choice, const Model& model) {
     adapter = fresh_adapter(model, shape.length, shape.slots);
   } else {
     const std::string directory = choice.adapter.empty() ? model.directory() + "/adapter" : choice.adapter;
-    if (choice.adapter.empty() && !exists(directory))
+    if (choice.adapter.empty() && !path_exists(directory))
       throw Error(ErrorKind::kUsage, "no adapter", model.directory(), "it has no folder 'adapter', and no --adapter was given",
                   "--adapter fresh makes an untrained one, to try things out");
     adapter = load_adapter(directory, model);

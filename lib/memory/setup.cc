@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "base/error.h"
+#include "io/path.h"
 #include "model/placement.h"
 
 namespace uio {
@@ -19,7 +20,7 @@ const MemoryMethod& Ready::need_method() const {
 std::unique_ptr<Tokenizer> open_tokenizer(const std::string& directory) {
   std::error_code failed;
   if (!std::filesystem::is_directory(directory, failed))
-    throw Error(ErrorKind::kIo, "cannot read model", directory, std::filesystem::exists(directory, failed) ? "it is not a directory" : "no such directory");
+    throw Error(ErrorKind::kIo, "cannot read model", directory, path_exists(directory) ? "it is not a directory" : "no such directory");
   return load_tokenizer(directory);
 }
 
@@ -36,9 +37,8 @@ Ready make_ready(const ModelChoice& choice, AdapterNeed need, Host& host) {
   ready.model = std::make_unique<Model>(choice.model, placement, choice.cache_dir, at::get_num_threads());
   check_fit(*ready.tokenizer, *ready.model);
   const bool is_named = !choice.adapter.empty() || choice.segment_length || choice.memory_length;
-  std::error_code failed;
-  const bool is_there = std::filesystem::exists(choice.model + "/adapter", failed);
-  if (need == AdapterNeed::kYes || (need == AdapterNeed::kIfThere && (is_there || !choice.adapter.empty())))
+  const auto is_there = [&] { return !choice.adapter.empty() || path_exists(choice.model + "/adapter"); };
+  if (need == AdapterNeed::kYes || (need == AdapterNeed::kIfThere && is_there()))
     ready.method = make_method(*ready.model, choose_adapter(choice, *ready.model));
   else if (need == AdapterNeed::kNo && is_named)
     host.note("the adapter is not used");

@@ -1,18 +1,13 @@
 #include "model/checkpoint.h"
 
-#include <filesystem>
 #include <set>
 
 #include "base/error.h"
+#include "io/path.h"
 #include "io/json.h"
 
 namespace uio {
 namespace {
-
-bool exists(const std::string& path) {
-  std::error_code ignored;
-  return std::filesystem::exists(path, ignored);
-}
 
 // The files that the index names, in its order of names; a name must stay inside the directory.
 std::map<std::string, std::set<std::string>> read_index(const std::string& path) {
@@ -42,16 +37,16 @@ std::string shape_text(const std::vector<std::int64_t>& shape) {
 
 Checkpoint::Checkpoint(const std::string& directory) : directory_(directory) {
   const std::string whole = directory + "/model.safetensors", index = directory + "/model.safetensors.index.json";
-  if (exists(whole)) {
+  if (path_exists(whole)) {
     files_.push_back(std::make_unique<SafetensorsFile>(whole));
-  } else if (exists(index)) {
+  } else if (path_exists(index)) {
     for (const auto& [name, tensors] : read_index(index)) {
       files_.push_back(std::make_unique<SafetensorsFile>(directory + "/" + name));
       for (const std::string& tensor : tensors)
         if (!files_.back()->tensors().contains(tensor))
           throw Error(ErrorKind::kData, "bad checkpoint", files_.back()->path(), "tensor '" + tensor + "' of the index is not in it");
     }
-  } else if (exists(directory + "/pytorch_model.bin") || exists(directory + "/pytorch_model.bin.index.json")) {
+  } else if (path_exists(directory + "/pytorch_model.bin") || path_exists(directory + "/pytorch_model.bin.index.json")) {
     throw Error(ErrorKind::kMismatch, "unsupported model", directory, "its weights are pickled; only safetensors are read");
   } else {
     throw Error(ErrorKind::kIo, "cannot read model", directory, "no model.safetensors and no model.safetensors.index.json");

@@ -4,12 +4,12 @@
 #include <array>
 #include <cmath>
 #include <cstdio>
-#include <filesystem>
 #include <limits>
 #include <set>
 #include <string_view>
 
 #include "base/error.h"
+#include "io/path.h"
 
 namespace uio {
 namespace {
@@ -281,8 +281,7 @@ ModelConfig read_model_config(const std::string& directory) {
   const std::string path = directory + "/config.json", generation = directory + "/generation_config.json";
   ModelConfig config = parse_model_config(read_json(path), path);
   // Chat models name further ids that end a turn only here; of the rest of this file nothing concerns us.
-  std::error_code ignored;
-  if (std::filesystem::exists(generation, ignored)) {
+  if (path_exists(generation)) {
     const Json json = read_json(generation);
     if (json.is_object() && json.contains("eos_token_id") && !json.at("eos_token_id").is_null()) {
       for (const std::int32_t id : token_ids(json.at("eos_token_id"), generation))

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "io/json.h"
+#include "io/path.h"
 #include "io/stream.h"
 #include "text/segmenter.h"
 #include "text/tokenizer.h"
@@ -54,8 +55,7 @@ class CountedSource : public Source {
 std::uint32_t default_segment_length(const std::string& model, const std::string& adapter) {
   const fs::path directory = adapter.empty() ? fs::path(model) / "adapter" : fs::path(adapter);
   const std::string path = (directory / "adapter_config.json").string();
-  std::error_code ignored;
-  if (adapter.empty() && !fs::exists(path, ignored)) return kDefaultSegmentLength;
+  if (adapter.empty() && !path_exists(path)) return kDefaultSegmentLength;
   const Json config = read_json(path);
   if (!config.is_object() || !config.contains("segment_length")) {
     throw Error(ErrorKind::kData, "wrong adapter configuration", path, "it has no segment_length");

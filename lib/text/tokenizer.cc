@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "io/file.h"
 #include "io/json.h"
+#include "io/path.h"
 #include "text/byte_bpe_tokenizer.h"
 #include "text/sentencepiece_model.h"
 #include "text/sentencepiece_tokenizer.h"
@@ -93,11 +94,10 @@ ByteBpeRules read_byte_bpe_rules(const std::string& path) {
 
 std::unique_ptr<Tokenizer> load_tokenizer(const std::string& directory) {
   const fs::path base(directory);
-  std::error_code ignored;
   const std::string model = (base / "tokenizer.model").string(), json = (base / "tokenizer.json").string();
   const std::string config = (base / "tokenizer_config.json").string();
-  const bool has_config = fs::exists(config, ignored), has_json = fs::exists(json, ignored);
-  if (!has_json || fs::exists(model, ignored)) {
+  const bool has_config = path_exists(config), has_json = path_exists(json);
+  if (!has_json || path_exists(model)) {
     const std::string bytes = read_all(*open_source(model), kMaxModelBytes);
     if (!has_json || !is_tiktoken_list(bytes)) {
       return make_sentencepiece_tokenizer(bytes, has_config ? read_sentencepiece_rules(config) : SentencePieceRules(), model);

@@ -5,11 +5,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/version.h"
+#include "io/path.h"
 #include "model/tensor.h"
 #include "train/agreement.h"
 #include "train/batches.h"
@@ -23,8 +23,7 @@ constexpr double kActivations = 2e9;               // bytes of activations beyon
 constexpr std::uint64_t kPaperDocuments = 10'000;  // arXiv 2406.18173, released configuration
 
 std::unique_ptr<TrainStateFile> open_state(const std::string& path) {
-  std::error_code failed;
-  if (path.empty() || !std::filesystem::exists(path, failed)) return nullptr;
+  if (path.empty() || !path_exists(path)) return nullptr;
   return std::make_unique<TrainStateFile>(path);
 }
 

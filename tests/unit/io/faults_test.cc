@@ -2,6 +2,7 @@
 #include <cerrno>
 
 #include "io/file.h"
+#include "io/path.h"
 #include "io/safetensors.h"
 #include "io/train_state.h"
 #include "unit/io/faults.h"
@@ -128,6 +129,21 @@ TEST_CASE("a failing read is status 5, never a shorter stream") {
   }
   const Faults faults("open", 1, EMFILE);
   CHECK(message_of([&] { read_file(scratch.path("a.uio")); }).ends_with("a.uio': too many open files"));
+}
+
+TEST_CASE("what cannot be looked at is not absent") {
+  const Scratch scratch;
+  const std::string there = scratch.write("a", "");
+  CHECK(path_exists(there));
+  CHECK(path_exists(scratch.path("")));
+  CHECK(!path_exists(scratch.path("b")));
+  CHECK(!path_exists(there + "/b"));
+  for (const int error : {EIO, EACCES, ELOOP}) {
+    const Faults faults("stat", 1, error);
+    CHECK(status_of([&] { path_exists(there); }) == 5);
+  }
+  const Faults faults("stat", 1, EINTR);
+  CHECK(path_exists(there));
 }
 
 TEST_CASE("a state and tensors that cannot be mapped, or not be written, are status 5 and leave what was there") {
