@@ -170,8 +170,8 @@ void Session::commit() {
 
 void run_program(Program program, int argc, char** argv, void (*body)(Session&)) {
   guard_standard_descriptors();
-  handle_signals();
   const ProgramInfo& info = info_of(program);
+  handle_signals(info.name);
   Console console(info.name);
   int status = static_cast<int>(ErrorKind::kInternal);
   try {

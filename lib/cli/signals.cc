@@ -5,8 +5,12 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <cstring>
+
+#include "base/error.h"
 #include "cli/console.h"
 #include "io/file.h"
+#include "io/mapped_names.h"
 
 namespace uio::cli {
 namespace {
@@ -15,6 +19,19 @@ void stop(int signal) {
   if (progress_is_shown) (void)!write(STDERR_FILENO, kEraseLine, sizeof kEraseLine - 1);
   remove_unfinished_files();
   raise(signal);  // delivered with its default action when this handler returns (SA_RESETHAND)
+}
+
+const char* program_name = "";
+
+void say(const char* text) { (void)!write(STDERR_FILENO, text, std::strlen(text)); }
+
+void report_unreadable_page(int signal, siginfo_t* info, void*) {
+  const char* const file = mapped_name_at(info->si_addr);
+  if (file == nullptr) return stop(signal);
+  if (progress_is_shown) say(kEraseLine);
+  for (const char* part : {program_name, ": cannot read: ", file, ": a page of it cannot be read (input/output error, or the file was cut)\n"}) say(part);
+  remove_unfinished_files();
+  _exit(static_cast<int>(ErrorKind::kIo));
 }
 
 }  // namespace
@@ -26,7 +43,7 @@ void guard_standard_descriptors() {
   }
 }
 
-void handle_signals() {
+void handle_signals(const char* program) {
   struct sigaction action = {};
   action.sa_handler = stop;
   action.sa_flags = SA_RESETHAND;
@@ -38,6 +55,12 @@ void handle_signals() {
     if (may_be_ignored && sigaction(signal, nullptr, &before) == 0 && before.sa_handler == SIG_IGN) continue;
     sigaction(signal, &action, nullptr);
   }
+  program_name = program;
+  struct sigaction unreadable = {};
+  unreadable.sa_sigaction = report_unreadable_page;
+  unreadable.sa_flags = SA_SIGINFO | SA_RESETHAND;
+  sigfillset(&unreadable.sa_mask);
+  sigaction(SIGBUS, &unreadable, nullptr);
   sigset_t pipe_only;
   sigemptyset(&pipe_only);
   sigaddset(&pipe_only, SIGPIPE);

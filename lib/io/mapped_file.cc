@@ -7,6 +7,7 @@
 
 #include "io/descriptor.h"
 #include "io/file.h"
+#include "io/mapped_names.h"
 #include "io/system_calls.h"
 
 namespace uio {
@@ -24,10 +25,13 @@ MappedFile::MappedFile(const std::string& path) : path_(path) {
   void* address = system_calls().mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.number(), 0);
   if (address == MAP_FAILED) throw io_error("cannot map", path, errno);
   data_ = static_cast<const std::byte*>(address);
+  enter_mapped_name(data_, size_, path);
 }
 
 MappedFile::~MappedFile() {
-  if (data_ != nullptr) munmap(const_cast<std::byte*>(data_), size_);
+  if (data_ == nullptr) return;
+  leave_mapped_name(data_);
+  munmap(const_cast<std::byte*>(data_), size_);
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept

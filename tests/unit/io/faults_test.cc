@@ -2,6 +2,7 @@
 #include <cerrno>
 
 #include "io/file.h"
+#include "io/mapped_names.h"
 #include "io/path.h"
 #include "io/safetensors.h"
 #include "io/train_state.h"
@@ -195,4 +196,30 @@ TEST_CASE("a failing map is status 5") {
   }
   const Faults faults("open", 1, EINTR);
   CHECK(MappedFile(scratch.path("a")).bytes().size() == 7);
+}
+
+TEST_CASE("an address of a mapped file tells its name") {
+  const Scratch scratch;
+  scratch.write("a\n", std::string(10'000, 'x'));
+  const std::byte* inside = nullptr;
+  {
+    MappedFile first(scratch.path("a\n"));
+    MappedFile file = std::move(first);
+    inside = file.bytes().data();
+    const char* const name = mapped_name_at(inside + 9'999);
+    REQUIRE(name != nullptr);
+    CHECK(std::string(name).ends_with("a\\x0a'"));
+    CHECK(mapped_name_at(inside) == name);
+    CHECK(mapped_name_at(inside + 10'000) == nullptr);
+    CHECK(mapped_name_at(&scratch) == nullptr);
+  }
+  CHECK(mapped_name_at(inside) == nullptr);
+  // More maps than there are places for names.
+  std::vector<MappedFile> many;
+  for (int i = 0; i < 300; ++i) many.emplace_back(scratch.path("a\n"));
+  CHECK(mapped_name_at(many.front().bytes().data()) != nullptr);
+  CHECK(mapped_name_at(many.back().bytes().data()) == nullptr);
+  many.clear();
+  many.emplace_back(scratch.path("a\n"));
+  CHECK(mapped_name_at(many.back().bytes().data()) != nullptr);
 }
