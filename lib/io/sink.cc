@@ -12,6 +12,7 @@
 
 #include "io/descriptor.h"
 #include "io/file.h"
+#include "io/prepared_sink.h"
 #include "io/system_calls.h"
 #include "io/unfinished.h"
 
@@ -55,7 +56,7 @@ class BufferedFile {
 };
 
 // Standard output, a device or a named pipe: bytes go where they are told, nothing can be taken back.
-class DirectSink : public Sink {
+class DirectSink : public PreparedSink {
  public:
   DirectSink(Descriptor file, const std::string& name) : file_(std::move(file), name) {
     is_regular_ = S_ISREG(status_of(file_.number(), "cannot write", name).st_mode);
@@ -74,6 +75,7 @@ class DirectSink : public Sink {
     if (!is_regular_) file_.drain();
   }
   void drain() override { file_.drain(); }
+  void prepare() override { file_.drain(); }
   void commit() override { file_.close(); }
   const std::string& name() const override { return file_.name(); }
 
@@ -106,7 +108,7 @@ bool may(int mode, const std::string& path) {
 }
 
 // A regular file that appears under its name only when it is whole.
-class AtomicSink : public Sink {
+class AtomicSink : public PreparedSink {
  public:
   // `target` has no symbolic link at its end; `mode` is that of the file to be replaced, if there is one.
   AtomicSink(std::string target, const std::string& name, std::optional<mode_t> mode)
@@ -118,11 +120,17 @@ class AtomicSink : public Sink {
   void flush() override {}
   const std::string& name() const override { return file_.name(); }
 
-  void commit() override {
+  void prepare() override {
+    if (is_prepared_) return;
     file_.drain();
     if (sync_fails(file_.number())) throw io_error("cannot write", name(), errno);
     if (!temporary_) link_nameless();
     file_.close();
+    is_prepared_ = true;
+  }
+
+  void commit() override {
+    prepare();
     if (retried([&] { return system_calls().rename(temporary_name_.c_str(), target_.c_str()); }) != 0) throw io_error("cannot write", name(), errno);
     temporary_->release();
     sync_folder();
@@ -168,6 +176,7 @@ class AtomicSink : public Sink {
   std::string temporary_name_;
   std::optional<UnfinishedFile> temporary_;
   BufferedFile file_;
+  bool is_prepared_ = false;
 };
 
 }  // namespace
@@ -178,6 +187,10 @@ std::unique_ptr<Sink> open_sink(const std::string& path) {
     if (!file.is_open()) throw io_error("cannot write", path, errno);
     return std::make_unique<DirectSink>(std::move(file), path);
   }
+  return open_file_sink(path);
+}
+
+std::unique_ptr<PreparedSink> open_file_sink(const std::string& path) {
   struct stat status;
   if (retried([&] { return system_calls().stat(path.c_str(), &status); }) != 0) {
     if (errno != ENOENT) throw io_error("cannot write", path, errno);

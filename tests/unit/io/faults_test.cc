@@ -4,6 +4,7 @@
 #include "io/file.h"
 #include "io/mapped_names.h"
 #include "io/path.h"
+#include "io/prepared_sink.h"
 #include "io/safetensors.h"
 #include "io/train_state.h"
 #include "unit/io/faults.h"
@@ -130,6 +131,40 @@ TEST_CASE("a failing read is status 5, never a shorter stream") {
   }
   const Faults faults("open", 1, EMFILE);
   CHECK(message_of([&] { read_file(scratch.path("a.uio")); }).ends_with("a.uio': too many open files"));
+}
+
+TEST_CASE("files that are prepared together: none appears before all are on the disk") {
+  const char* const names[] = {"a", "b", "c"};
+  const auto write_all = [&](const Scratch& scratch) {
+    std::vector<std::unique_ptr<PreparedSink>> sinks;
+    for (const char* name : names) {
+      sinks.push_back(open_file_sink(scratch.path(name)));
+      sinks.back()->write(std::string("new ") + name);
+    }
+    for (const auto& sink : sinks) sink->prepare();
+    for (const auto& sink : sinks) sink->commit();
+  };
+  for (const char* call : {"write", "fsync", "linkat", "close"}) {
+    bool hit = true;
+    for (int nth = 1; hit; ++nth) {
+      const Scratch scratch;
+      for (const char* name : names) scratch.write(name, "old");
+      int status = 0;
+      {
+        const Faults faults(call, nth, EIO);
+        status = status_of([&] { write_all(scratch); });
+        hit = faults.was_hit();
+      }
+      CAPTURE(call, nth);
+      CHECK(scratch.count() == 3);
+      // The first three calls belong to the files; what comes after, to the folder once a name is given.
+      for (const char* name : names) {
+        if (hit && nth <= 3) CHECK(scratch.read(name) == "old");
+        if (!hit) CHECK(scratch.read(name) == std::string("new ") + name);
+      }
+      CHECK(status == (hit && (nth <= 3 || std::string(call) == "fsync") ? 5 : 0));
+    }
+  }
 }
 
 TEST_CASE("what cannot be looked at is not absent") {
