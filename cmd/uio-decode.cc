@@ -14,8 +14,9 @@ constexpr std::size_t kMostPromptBytes = std::size_t{1} << 28;
 
 // A prompt alone is a request too: then a terminal or /dev/null on standard input is not taken for a blob.
 bool has_blob_on_stdin() {
+  if (isatty(STDIN_FILENO)) return false;
   struct stat status;
-  if (isatty(STDIN_FILENO) || fstat(STDIN_FILENO, &status) != 0) return false;
+  if (fstat(STDIN_FILENO, &status) != 0) return true;  // reading it will tell what is wrong
   return !(S_ISCHR(status.st_mode) && status.st_rdev == makedev(1, 3));
 }
 
