@@ -207,35 +207,30 @@ test_processes_share_a_cache() {
   echo "note: $(cat ./*.rounds | awk '{ n += $1 } END { print n }') runs of four processes"
 }
 
-# SIGKILL at random moments: never a wrong byte, never a blocked cache, no litter after the next run. UIO_KILLS: how many runs. The
-# longest delay follows what the machine can do, so that about half of the runs are killed.
+# SIGKILL at random moments: never a wrong byte, never a blocked cache, no litter after the next run. UIO_KILLS: how many runs must have
+# been killed. The longest delay follows what the machine can do, so that three of four are, at any moment of their life.
 test_killed_runs() {
   prepare
-  local left=${UIO_KILLS:-120} longest=2000 round=0 delay status_of_one killed=0 finished=0 unfinished=0 finished_before
+  local longest=2000 round=0 delay status_of_one killed=0 finished=0 unfinished=0
   local -a processes
-  while [ "$left" -gt 0 ]; do
+  while [ "$killed" -lt "${UIO_KILLS:-120}" ]; do
     processes=()
     for _ in 1 2 3 4; do
       uio-compress "${options[@]}" --cache-dir cache --cache-size 30K -o "$round.uio" book.seg 2>>errors &
       processes+=($!)
-      left=$((left - 1))
     done
-    delay=$((RANDOM % longest)) finished_before=$finished
+    delay=$((RANDOM % longest))
     sleep "$((delay / 1000)).$(printf %03d $((delay % 1000)))"
     kill -9 "${processes[@]}" 2>/dev/null
     for process in "${processes[@]}"; do
       wait "$process" 2>/dev/null
       status_of_one=$?
       case $status_of_one in
-        137) killed=$((killed + 1)) ;;
-        0) finished=$((finished + 1)) ;;
+        137) killed=$((killed + 1)) longest=$((longest + longest / 50 + 1)) ;;
+        0) finished=$((finished + 1)) longest=$((longest - longest / 17)) ;;
         *) fail "status $status_of_one: $(cat errors)" ;;
       esac
     done
-    case $((finished - finished_before)) in
-      0) longest=$((longest * 9 / 8)) ;;
-      4) longest=$((longest * 8 / 9)) ;;
-    esac
     [ ! -d cache/unfinished ] || unfinished=$((unfinished + $(find cache/unfinished -type f | wc -l)))
     [ ! -e "$round.uio" ] || cmp -s fresh.uio "$round.uio" || fail 'a killed run left other bytes'
     rm -f "$round.uio"
