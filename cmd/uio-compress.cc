@@ -4,7 +4,7 @@
 
 int main(int argc, char** argv) {
   uio::cli::run_program(uio::cli::kCompress, argc, argv, [](uio::cli::Session& session) {
-    session.refuse_terminal(session.settings().output);
+    if (!session.settings().compress.dry_run) session.refuse_terminal(session.settings().output);
     const std::vector<std::string> inputs = session.inputs();
     const uio::CompressJob job = session.compress();
     uio::JobIo& io = session.open(inputs);

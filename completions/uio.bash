@@ -68,7 +68,7 @@ _uio_compress() {
     -o | --output) _uio_files ;;
     --progress) _uio_words 'auto always never' ;;
     --batch | --cache-size | -l | --segment-length | --memory-length | -j | --threads | --seed | --level) COMPREPLY=() ;;
-    *) _uio_operand '--form --precision --batch --cache-dir --no-cache --cache-size -m --model -a --adapter -l --segment-length --memory-length --device --dtype -j --threads --seed -o --output --level -f --force -q --quiet -v --verbose --progress -h --help -V --version' ;;
+    *) _uio_operand '--form --precision --batch --cache-dir --no-cache --cache-size -n --dry-run -m --model -a --adapter -l --segment-length --memory-length --device --dtype -j --threads --seed -o --output --level -f --force -q --quiet -v --verbose --progress -h --help -V --version' ;;
   esac
 }
 complete -F _uio_compress uio-compress

@@ -26,6 +26,7 @@ complete -c uio-compress -l batch -x -d 'compress up to N segments of the same l
 complete -c uio-compress -l cache-dir -x -a '(__fish_complete_directories)' -d 'keep memories in DIR, and take those that are there'
 complete -c uio-compress -l no-cache -d 'keep no memories, whatever $UIO_MEMORY_CACHE says'
 complete -c uio-compress -l cache-size -x -d 'let the cache hold SIZE bytes; K, M, G and T are powers of 1024'
+complete -c uio-compress -s n -l dry-run -d 'print what would be written, taken and computed, and do nothing'
 complete -c uio-compress -s m -l model -x -a '(__fish_complete_directories)' -d 'model directory (default: $UIO_MODEL, else the demo model)'
 complete -c uio-compress -s a -l adapter -x -a '(__fish_complete_directories)' -d 'adapter directory, or `fresh` (default: $UIO_ADAPTER, else DIR/adapter)'
 complete -c uio-compress -s l -l segment-length -x -d 'tokens of a segment (default: the adapter\'s, else 1024)'

@@ -413,6 +413,14 @@ const Option kRows[] = {
      .manual = "Let the cache hold\n.Ar SIZE\nbytes; a number may be followed by\n.Cm K , M , G\nor\n.Cm T ,\npowers of 1024.\n"
                "When it holds more, the memories that were not used for longest go.",
      .store = [](Settings& s, const Given& g) { s.compress.cache_bytes = parse_size(g.option, g.text); }},
+    {.programs = kCompress,
+     .category = Category::kTask,
+     .short_name = 'n',
+     .name = "dry-run",
+     .help = "print what would be written, taken and computed, and do nothing",
+     .manual = "Read the segments and print, as one line of JSON on standard output, how many bytes would be written, how much memory taken and how much "
+               "computed; then do nothing.\nNeither\n.Fl o\nnor the cache is touched.\nSee\n.Sx Dry run .",
+     .store = [](Settings& s, const Given&) { s.compress.dry_run = true; }},
 
     // --- the model
     {.programs = kAllPrograms,

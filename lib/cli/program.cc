@@ -155,7 +155,8 @@ void Session::refuse_terminal(const std::string& output) const {
 }
 
 JobIo& Session::open(std::vector<std::string> inputs, Launch launch) {
-  output_ = open_sink(launch.rank == 0 ? settings_.output : "/dev/null");
+  const bool is_dry = info_.program == kCompress && settings_.compress.dry_run;  // a blob is not replaced by what is told of it
+  output_ = open_sink(is_dry ? "-" : launch.rank == 0 ? settings_.output : "/dev/null");
   io_.inputs = std::move(inputs);
   io_.output = output_.get();
   io_.host = &console_;

@@ -63,6 +63,31 @@ bool is_locked(int file) {
   return retried([&] { return system_calls().flock(file, LOCK_EX | LOCK_NB); }) == 0;
 }
 
+std::string path_of(const std::string& directory, const std::string& key) { return directory + "/" + key.substr(0, 2) + "/" + key.substr(2); }
+
+struct Found {
+  bool exists = false;
+  std::optional<std::vector<std::byte>> bytes;  // where it is whole
+};
+
+// The entry at `path`, marked as used now where `is_used`. Throws Error{kIo} when it cannot be read.
+Found read_entry(const std::string& path, const std::string& key, std::uint64_t size, bool is_used) {
+  // A named pipe of that name must not hold us up.
+  const Descriptor file = open_descriptor(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+  if (!file.is_open() && errno == ENOENT) return {};
+  if (!file.is_open()) throw io_error("cannot read the cache", path, errno);
+  const struct stat status = status_of(file.number(), "cannot read the cache", path);
+  Found entry{true, std::nullopt};
+  if (!S_ISREG(status.st_mode) || static_cast<std::uint64_t>(status.st_size) != kHeadBytes + size) return entry;
+  Head head;
+  std::vector<std::byte> bytes(size);
+  const std::span<const std::byte> whole[] = {bytes};
+  if (!read_whole(file.number(), head, path) || !read_whole(file.number(), bytes, path) || head != head_of(key, whole)) return entry;
+  if (is_used) system_calls().futimens(file.number(), nullptr);  // where that is not allowed, it will go earlier
+  entry.bytes = std::move(bytes);
+  return entry;
+}
+
 }  // namespace
 
 // A file that is being written, locked as long as its process lives. The lock may be had by another process that looks for leftovers
@@ -107,8 +132,6 @@ DiskCache::~DiskCache() {
   if (stored_ > 0) trim();
 }
 
-std::string DiskCache::path_of(const std::string& key) const { return directory_ + "/" + key.substr(0, 2) + "/" + key.substr(2); }
-
 void DiskCache::warn_once(const char* what, int error_number) {
   if (!std::exchange(has_warned_, true)) host_.warn(io_error(what, directory_, error_number).what());
 }
@@ -124,28 +147,24 @@ void DiskCache::remove_leftovers() {
 }
 
 std::optional<std::vector<std::byte>> DiskCache::find(const std::string& key, std::uint64_t size) {
-  const std::string path = path_of(key);
+  const std::string path = path_of(directory_, key);
   try {
-    // A named pipe of that name must not hold us up.
-    const Descriptor file = open_descriptor(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
-    if (!file.is_open() && errno == ENOENT) return std::nullopt;
-    if (!file.is_open()) throw io_error("cannot read the cache", path, errno);
-    const struct stat status = status_of(file.number(), "cannot read the cache", path);
-    if (S_ISREG(status.st_mode) && static_cast<std::uint64_t>(status.st_size) == kHeadBytes + size) {
-      Head head;
-      std::vector<std::byte> bytes(size);
-      const std::span<const std::byte> whole[] = {bytes};
-      if (read_whole(file.number(), head, path) && read_whole(file.number(), bytes, path) && head == head_of(key, whole)) {
-        system_calls().futimens(file.number(), nullptr);  // where that is not allowed, it will go earlier
-        return bytes;
-      }
-    }
+    Found entry = read_entry(path, key, size, /*is_used=*/true);
+    if (!entry.exists || entry.bytes) return std::move(entry.bytes);
     host_.note("cache: '" + path + "' is damaged and made again");
     system_calls().unlink(path.c_str());
   } catch (const Error& error) {
     if (!std::exchange(has_warned_, true)) host_.warn(error.what());
   }
   return std::nullopt;
+}
+
+bool DiskCache::holds(const std::string& directory, const std::string& key, std::uint64_t size) {
+  try {
+    return read_entry(path_of(directory, key), key, size, /*is_used=*/false).bytes.has_value();
+  } catch (const Error&) {
+    return false;
+  }
 }
 
 void DiskCache::store(const std::string& key, std::span<const std::span<const std::byte>> parts) {
@@ -161,7 +180,7 @@ void DiskCache::store(const std::string& key, std::span<const std::span<const st
     is_broken_ = true;  // the disk will not be emptier for the next one
     warn_once("cannot write to the cache", error_number);
   };
-  const std::string folder = directory_ + "/unfinished", path = path_of(key);
+  const std::string folder = directory_ + "/unfinished", path = path_of(directory_, key);
   std::error_code failed;
   fs::create_directories(folder, failed);
   if (!failed) fs::create_directories(fs::path(path).parent_path(), failed);

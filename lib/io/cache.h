@@ -33,6 +33,8 @@ class DiskCache {
   // The `size` bytes kept under `key` (64 hexadecimal digits), which count as used now; nothing when they are not there or damaged.
   // Takes no more memory than `size`, whatever lies there.
   std::optional<std::vector<std::byte>> find(const std::string& key, std::uint64_t size);
+  // Whether `size` bytes are kept under `key` and whole, without touching anything: where there is no directory, or it cannot be read, no.
+  static bool holds(const std::string& directory, const std::string& key, std::uint64_t size);
   // Keeps the bytes of `parts`, joined, under `key`, in place of what is there.
   void store(const std::string& key, std::span<const std::span<const std::byte>> parts);
   // Removes the entries that were not used for longest until the rest is within the bound. Called by itself after some stores and at the
@@ -41,7 +43,6 @@ class DiskCache {
 
  private:
   class Unfinished;
-  std::string path_of(const std::string& key) const;
   void remove_leftovers();
   void warn_once(const char* what, int error_number);
 

@@ -40,6 +40,7 @@ struct JobIo {
 
 struct CompressJob {
   ModelChoice choice;
+  bool dry_run = false;  // print what a run would write, take and compute
   Form form = Form::kKv;
   int batch = 1;  // segments at once
   int level = 1;  // zstd; 0: stored

@@ -130,6 +130,17 @@ std::uint64_t payload_bytes(const Memory& memory) {
   return bytes;
 }
 
+std::uint64_t stored_payload_bytes(const Memory& memory) {
+  std::uint64_t bytes = 0;
+  for (const bool is_keys : {true, false}) {
+    if ((is_keys ? key_bytes(memory) : value_bytes(memory)) == 0) continue;
+    for_each_group(memory, [&](const PlaneShape& shape, std::size_t) {
+      for (const std::size_t size : frames_of(memory, shape, is_keys)) bytes += Compressor::stored_bytes(size);
+    });
+  }
+  return bytes;
+}
+
 std::vector<std::byte> encode_memory_map(const Memory& memory) { return map_of(memory, memory.key_error, memory.value_error); }
 
 Memory decode_memory_map(std::span<const std::byte> bytes) {

@@ -16,6 +16,8 @@ std::uint64_t key_bytes(const Memory& memory);
 std::uint64_t value_bytes(const Memory& memory);
 // Bytes of the payload before zstd: of the tensors, or of their quantised parts.
 std::uint64_t payload_bytes(const Memory& memory);
+// Bytes of the payload at level 0; no level makes more.
+std::uint64_t stored_payload_bytes(const Memory& memory);
 
 std::vector<std::byte> encode_memory_map(const Memory& memory);
 // A memory without tensors. Throws Damage: kData for a field that is missing or out of range, kMismatch for a form, precision

@@ -90,21 +90,6 @@ std::string tensor_prefix(const char* part, std::int64_t layer, Projection proje
   return std::string(part) + ".layers." + std::to_string(layer) + (is_feed ? ".mlp." : ".self_attn.") + name_of(projection);
 }
 
-// Input and output sizes of a projection.
-std::pair<std::int64_t, std::int64_t> sizes_of(const ModelConfig& c, Projection projection) {
-  const std::int64_t q = c.heads * c.head_size, kv = c.kv_heads * c.head_size;
-  switch (projection) {
-    case Projection::kQuery: return {c.hidden_size, q};
-    case Projection::kKey:
-    case Projection::kValue: return {c.hidden_size, kv};
-    case Projection::kOutput: return {q, c.hidden_size};
-    case Projection::kGate:
-    case Projection::kUp: return {c.hidden_size, c.intermediate_size};
-    case Projection::kDown: return {c.intermediate_size, c.hidden_size};
-  }
-  return {};
-}
-
 // The keys that decide what is computed.
 Json settings_of(const AdapterConfig& c) {
   Json names = Json::array(), heads = Json::array();
@@ -179,7 +164,7 @@ std::int64_t parameters_of(const AdapterConfig& adapter, const ModelConfig& mode
   std::int64_t sum = (shared_row ? 1 : adapter.memory_length) * model.hidden_size;
   for (const auto* list : {&adapter.encoder_targets, &adapter.transfer_targets}) {
     for (const Projection p : *list) {
-      const auto [in, out] = sizes_of(model, p);
+      const auto [in, out] = size_of(model, p);
       sum += model.layers * adapter.lora_rank * (in + out);
     }
   }
@@ -191,7 +176,9 @@ Adapter load_adapter(const std::string& directory, const Model& model) {
   Adapter adapter;
   adapter.config = parse_adapter_config(read_json(path), path);
   const AdapterConfig& c = adapter.config;
-  if (!c.base_fingerprint.empty() && c.base_fingerprint != model.fingerprint())
+  // Unknown where a model is there by its shapes alone.
+  const bool is_known = !c.base_fingerprint.empty() && !model.fingerprint().empty();
+  if (is_known && c.base_fingerprint != model.fingerprint())
     throw Error(ErrorKind::kMismatch, "adapter belongs to another model", directory,
                 "made for base " + c.base_fingerprint + ", the model is " + model.fingerprint());
   const SafetensorsFile file(weights);
@@ -218,7 +205,7 @@ Adapter load_adapter(const std::string& directory, const Model& model) {
       for (std::int64_t l = 0; l < m.layers; ++l) {
         for (const Projection p : list) {
           const std::string prefix = tensor_prefix(part, l, p);
-          const auto [in, out] = sizes_of(m, p);
+          const auto [in, out] = size_of(m, p);
           Lora& lora = into[static_cast<std::size_t>(l)][static_cast<std::size_t>(p)];
           lora.a = get(prefix + ".lora_A.weight", {c.lora_rank, in}, model.placement().computed);
           lora.b = get(prefix + ".lora_B.weight", {out, c.lora_rank}, model.placement().computed);
@@ -249,7 +236,7 @@ Adapter initial_adapter(const Model& model, AdapterConfig config, bool shared_ro
   const auto make_pairs = [&](const char* part, const std::vector<Projection>& list, std::vector<LayerLora>& into) {
     for (std::int64_t l = 0; l < m.layers; ++l) {
       for (const Projection p : list) {
-        const auto [in, out] = sizes_of(m, p);
+        const auto [in, out] = size_of(m, p);
         const double bound = 1 / std::sqrt(static_cast<double>(in));
         auto generator = at::detail::createCPUGenerator(Random(seed, tensor_prefix(part, l, p)).next());
         Lora& lora = into[static_cast<std::size_t>(l)][static_cast<std::size_t>(p)];

@@ -57,7 +57,7 @@ struct Adapter {
 };
 
 // Reads a directory. Throws what its files deserve, and Error{kMismatch} for tensors of other shapes than the model's or an
-// adapter made for another base (both fingerprints named).
+// adapter made for another base (both fingerprints named; a model without one is any).
 Adapter load_adapter(const std::string& directory, const Model& model);
 // An untrained one: M equal rows copied from the end-of-sequence token's embedding, no LoRA.
 Adapter fresh_adapter(const Model& model, std::uint32_t segment_length, std::uint32_t memory_length);

@@ -60,8 +60,9 @@ std::string memory_key(Memory header, const std::string& arithmetic, PlaceInBatc
   return hasher.hex();
 }
 
-MemoryCache::MemoryCache(const std::string& directory, std::uint64_t most_bytes, const Model& model, Host& host)
-    : disk_(directory, most_bytes, host), arithmetic_(describe_arithmetic(model)) {}
+bool holds_memory(const std::string& directory, const Memory& header, const std::string& key) {
+  return DiskCache::holds(directory, key, key_bytes(header) + value_bytes(header));
+}
 
 bool MemoryCache::fill(Memory& memory, const std::string& key) {
   const std::uint64_t keys = key_bytes(memory), values = value_bytes(memory);

@@ -23,18 +23,19 @@ std::string describe_arithmetic(const Model& model);
 // token ids, method, form, precision, shapes, as uio-memory(5) lists them) but where the segment lies, and `arithmetic`.
 std::string memory_key(Memory header, const std::string& arithmetic, PlaceInBatch place);
 
+// Whether the cache in `directory` keeps the tensors of such a memory, without touching anything.
+bool holds_memory(const std::string& directory, const Memory& header, const std::string& key);
+
 class MemoryCache {
  public:
   // Throws what DiskCache throws.
-  MemoryCache(const std::string& directory, std::uint64_t most_bytes, const Model& model, Host& host);
-  std::string key_of(const Memory& header, PlaceInBatch place) const { return memory_key(header, arithmetic_, place); }
-  // Fills the tensors of a memory that has all else; false where they are not kept.
+  MemoryCache(const std::string& directory, std::uint64_t most_bytes, Host& host) : disk_(directory, most_bytes, host) {}
+  // Fills the tensors of a memory that has all else, and the key memory_key(); false where they are not kept.
   bool fill(Memory& memory, const std::string& key);
   void store(const Memory& memory, const std::string& key);
 
  private:
   DiskCache disk_;
-  std::string arithmetic_;
 };
 
 }  // namespace uio

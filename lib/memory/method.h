@@ -5,8 +5,10 @@
 
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 
+#include "io/record.h"
 #include "memory/adapter.h"
 #include "model/model.h"
 
@@ -29,8 +31,15 @@ class MemoryMethod {
   virtual at::Tensor encode(const at::Tensor& ids, std::span<const at::Tensor> earlier = {}) const = 0;
   // What the decoder reads: hidden [B, N, M, D] through the transfer head.
   virtual KeysValues transfer(const at::Tensor& hidden) const = 0;
-  // Arithmetic of one segment's encoding and transfer, in FLOPs.
-  virtual double segment_flops() const = 0;
+  // What compressing takes, from shapes alone; the model's weights may be of the meta device.
+  // Arithmetic of the products that make the memory of a segment of n tokens in that form, in FLOPs: two for a multiplication and the
+  // addition to its sum. Norms, rotations and exponentials, which are less by the width of a layer, are not in it.
+  virtual double segment_flops(std::int64_t tokens, Form form) const = 0;
+  // Allocates and lets go, in the order of a run, tensors as large as those that compressing `batch` such segments makes. They are never
+  // filled: what the heap grows by is what such a run takes.
+  virtual void rehearse(std::int64_t batch, std::int64_t tokens, Form form) const = 0;
+  // Whether compressing reads the base's weight of that name.
+  virtual bool reads_weight(const std::string& name, Form form) const = 0;
 
   std::int64_t segment_length() const { return adapter().config.segment_length; }
   std::int64_t memory_length() const { return adapter().config.memory_length; }

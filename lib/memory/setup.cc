@@ -30,11 +30,11 @@ void check_fit(const Tokenizer& tokenizer, const Model& model) {
               "it has " + std::to_string(tokenizer.vocabulary_size()) + " tokens, the model " + std::to_string(model.config().vocabulary));
 }
 
-Ready make_ready(const ModelChoice& choice, AdapterNeed need, Host& host) {
+Ready make_ready(const ModelChoice& choice, AdapterNeed need, Host& host, Model::Weights weights) {
   Ready ready;
   ready.tokenizer = open_tokenizer(choice.model);
   const Placement placement = choose_placement(choice, host);
-  ready.model = std::make_unique<Model>(choice.model, placement, choice.cache_dir, at::get_num_threads());
+  ready.model = std::make_unique<Model>(choice.model, placement, choice.cache_dir, at::get_num_threads(), weights);
   check_fit(*ready.tokenizer, *ready.model);
   const bool is_named = !choice.adapter.empty() || choice.segment_length || choice.memory_length;
   const auto is_there = [&] { return !choice.adapter.empty() || path_exists(choice.model + "/adapter"); };

@@ -27,6 +27,6 @@ std::unique_ptr<Tokenizer> open_tokenizer(const std::string& directory);
 void check_fit(const Tokenizer& tokenizer, const Model& model);
 
 // Throws what its parts throw, and Error{kMismatch} when tokenizer and model do not fit each other.
-Ready make_ready(const ModelChoice& choice, AdapterNeed need, Host& host);
+Ready make_ready(const ModelChoice& choice, AdapterNeed need, Host& host, Model::Weights weights = Model::Weights::kCheckpoint);
 
 }  // namespace uio

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "kernels/attention.h"
 #include "memory/method.h"
+#include "memory/uio_cost.h"
 #include "model/recompute.h"
 #include "model/rope.h"
 
@@ -41,7 +42,8 @@ class Uio : public MemoryMethod {
     std::vector<at::Tensor> memory;
     for (std::int64_t l = 0; l < layers; ++l) {
       const at::Tensor input = model_.attention_input(l, x);
-      memory.push_back(input.narrow(1, input.size(1) - slots, slots));
+      const at::Tensor left = input.narrow(1, input.size(1) - slots, slots);
+      memory.push_back(left.requires_grad() ? left : left.clone());  // a view would keep all rows of every layer
       // What the last layer would compute is read by nobody, and of the layer before it only the slots' rows are.
       if (l < layers - 1)
         x = recompute([this, l, layers, seen](const at::Tensor& x, const at::Tensor& input,
@@ -64,21 +66,11 @@ class Uio : public MemoryMethod {
     return {at::stack(keys, 1).to(stored), at::stack(values, 1).to(stored)};
   }
 
-  double segment_flops() const override {
-    const ModelConfig& c = model_.config();
-    const double layers = static_cast<double>(c.layers), length = static_cast<double>(segment_length()), slots = static_cast<double>(memory_length());
-    const double q = static_cast<double>(c.heads * c.head_size), kv = static_cast<double>(c.kv_heads * c.head_size), d = static_cast<double>(c.hidden_size);
-    const double per_layer = model_.layer_flops() / layers;
-    double total = std::max(0.0, layers - 2) * (length + slots) * per_layer;                          // whole layers
-    if (c.layers > 1) total += slots * per_layer + length * 4 * kv * d;                               // last but one: keys and values of the tokens
-    total += std::max(0.0, layers - 2) * 2 * q * length * length;                                      // causal scores and sums, half of L²
-    total += std::max(0.0, layers - 1) * 2 * q * slots * (adapter_.config.mask == SlotRule::kStaged ? length : 2 * length);
-    const double rank = static_cast<double>(adapter_.config.lora_rank);
-    for (const Projection p : adapter_.config.encoder_targets)
-      total += std::max(0.0, layers - 1) * (length + slots) * 2 * rank * (d + (p == Projection::kQuery ? q : kv));
-    total += layers * slots * 4 * kv * d + layers * slots * 2 * 2 * rank * (d + kv);                  // transfer head
-    return total;
+  double segment_flops(std::int64_t tokens, Form form) const override { return uio_flops(model_.config(), adapter_, tokens, form); }
+  void rehearse(std::int64_t batch, std::int64_t tokens, Form form) const override {
+    uio_rehearse(model_.config(), adapter_.config, model_.placement(), batch, tokens, form);
   }
+  bool reads_weight(const std::string& name, Form form) const override { return uio_reads(model_.config(), name, form); }
 
  private:
   // Where the slots of a segment of n tokens stand, and what they see.

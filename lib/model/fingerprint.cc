@@ -34,6 +34,13 @@ std::optional<std::string> cache_key(const Checkpoint& checkpoint, const std::st
   return key;
 }
 
+// Where it is or would be remembered, or nothing where it cannot be.
+std::optional<std::string> memo_of(const Checkpoint& checkpoint, const ModelConfig& config, const std::string& cache_dir) {
+  const std::optional<std::string> key = cache_dir.empty() ? std::nullopt : cache_key(checkpoint, canonical(config));
+  if (!key) return std::nullopt;
+  return cache_dir + "/fingerprints/" + sha256_hex(bytes_of(*key)) + ".json";
+}
+
 bool is_fingerprint(const std::string& text) {
   return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string::npos;
 }
@@ -65,29 +72,31 @@ std::string fingerprint_of(const std::string& description, const std::map<std::s
   return hasher.hex();
 }
 
-std::string model_fingerprint(const Checkpoint& checkpoint, const ModelConfig& config, const std::string& cache_dir, int threads) {
-  const std::string description = canonical(config);
-  const std::optional<std::string> key = cache_dir.empty() ? std::nullopt : cache_key(checkpoint, description);
-  std::string memo;
-  if (key) {
-    memo = cache_dir + "/fingerprints/" + sha256_hex(bytes_of(*key)) + ".json";
-    try {
-      const Json known = read_json(memo);
-      if (known.is_object() && known.value("fingerprint", Json()).is_string() && is_fingerprint(known.at("fingerprint").get<std::string>()))
-        return known.at("fingerprint").get<std::string>();
-    } catch (const Error&) {  // not there, or damaged: hash
-    }
+std::optional<std::string> remembered_fingerprint(const Checkpoint& checkpoint, const ModelConfig& config, const std::string& cache_dir) {
+  const std::optional<std::string> memo = memo_of(checkpoint, config, cache_dir);
+  if (!memo) return std::nullopt;
+  try {
+    const Json known = read_json(*memo);
+    if (known.is_object() && known.value("fingerprint", Json()).is_string() && is_fingerprint(known.at("fingerprint").get<std::string>()))
+      return known.at("fingerprint").get<std::string>();
+  } catch (const Error&) {  // not there, or damaged
   }
+  return std::nullopt;
+}
+
+std::string model_fingerprint(const Checkpoint& checkpoint, const ModelConfig& config, const std::string& cache_dir, int threads) {
+  if (const auto known = remembered_fingerprint(checkpoint, config, cache_dir)) return *known;
+  const std::optional<std::string> memo = memo_of(checkpoint, config, cache_dir);
   std::map<std::string, TensorView> used;
   for (const auto& [name, view] : checkpoint.tensors()) {
     const bool is_tied_copy = config.tied_embeddings && name == "lm_head.weight";
     if (!is_tied_copy && !name.ends_with(".rotary_emb.inv_freq")) used.emplace(name, view);
   }
-  const std::string fingerprint = fingerprint_of(description, used, threads);
-  if (key) {
+  const std::string fingerprint = fingerprint_of(canonical(config), used, threads);
+  if (memo) {
     try {
       std::filesystem::create_directories(cache_dir + "/fingerprints");
-      const auto sink = open_sink(memo);
+      const auto sink = open_sink(*memo);
       sink->write(to_json_line(Json{{"fingerprint", fingerprint}}));
       sink->commit();
     } catch (const std::exception&) {  // a cache that cannot be written is no failure

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 
 #include "model/checkpoint.h"
@@ -17,5 +18,7 @@ std::string fingerprint_of(const std::string& description, const std::map<std::s
 // (path, size, modification time, inode) of every file, unless a file is younger than two seconds (it may still change unseen).
 // An unwritable or damaged cache only costs the time to hash again. Empty `cache_dir`: no cache.
 std::string model_fingerprint(const Checkpoint& checkpoint, const ModelConfig& config, const std::string& cache_dir, int threads);
+// The same where it is remembered: reads no weights.
+std::optional<std::string> remembered_fingerprint(const Checkpoint& checkpoint, const ModelConfig& config, const std::string& cache_dir);
 
 }  // namespace uio

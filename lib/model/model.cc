@@ -49,15 +49,32 @@ const char* name_of(Projection projection) {
   return kNames[static_cast<int>(projection)];
 }
 
+ProjectionSize size_of(const ModelConfig& c, Projection projection) {
+  const std::int64_t q = c.heads * c.head_size, kv = c.kv_heads * c.head_size;
+  switch (projection) {
+    case Projection::kQuery: return {c.hidden_size, q};
+    case Projection::kKey:
+    case Projection::kValue: return {c.hidden_size, kv};
+    case Projection::kOutput: return {q, c.hidden_size};
+    case Projection::kGate:
+    case Projection::kUp: return {c.hidden_size, c.intermediate_size};
+    case Projection::kDown: return {c.intermediate_size, c.hidden_size};
+  }
+  return {};
+}
+
 Model::Model(const std::string& directory, Placement placement, const std::string& cache_dir, int threads, Weights weights, std::uint64_t seed)
     : directory_(directory), placement_(placement), config_(read_model_config(directory)) {
   const ModelConfig& c = config_;
-  if (weights == Weights::kCheckpoint) checkpoint_ = std::make_unique<Checkpoint>(directory);
+  if (weights != Weights::kFresh) checkpoint_ = std::make_unique<Checkpoint>(directory);
   std::set<std::string> used;
   const auto get = [&](const std::string& name, const std::vector<std::int64_t>& shape, at::ScalarType dtype) {
     if (!checkpoint_) return fresh_weight(name, shape, c.initializer_range, seed).to(placement_.device, dtype);
     used.insert(name);
-    return load(checkpoint_->tensor(name, shape), name, dtype, placement_.device);
+    const TensorView& view = checkpoint_->tensor(name, shape);
+    if (weights == Weights::kCheckpoint) return load(view, name, dtype, placement_.device);
+    scalar_type_of(view.dtype, name);  // refuses what load() refuses
+    return at::empty(shape, at::TensorOptions().device(at::kMeta).dtype(dtype));
   };
   const auto residual = placement_.residual();
 
@@ -71,8 +88,7 @@ Model::Model(const std::string& directory, Placement placement, const std::strin
   }
   if (placement_.int8_weights) rounded_head_ = kernels::rounded_to_int8(std::exchange(head_, {}));
 
-  const std::int64_t q = c.heads * c.head_size, kv = c.kv_heads * c.head_size, d = c.hidden_size, f = c.intermediate_size;
-  const std::int64_t out[] = {q, kv, kv, d, f, f, d}, in[] = {d, d, d, q, d, d, f};
+  const std::int64_t d = c.hidden_size;
   const bool has_bias[] = {c.qkv_bias, c.qkv_bias, c.qkv_bias, c.output_bias, c.mlp_bias, c.mlp_bias, c.mlp_bias};
   layers_.resize(static_cast<std::size_t>(c.layers));
   for (std::int64_t l = 0; l < c.layers; ++l) {
@@ -86,8 +102,9 @@ Model::Model(const std::string& directory, Placement placement, const std::strin
     }
     for (int p = 0; p < kProjections; ++p) {
       const std::string name = prefix + module_of(static_cast<Projection>(p)) + name_of(static_cast<Projection>(p));
-      Linear& linear = layer.linear[static_cast<std::size_t>(p)] = linear_of(get(name + ".weight", {out[p], in[p]}, placement_.stored));
-      if (has_bias[p]) linear.bias = get(name + ".bias", {out[p]}, placement_.computed);
+      const ProjectionSize size = size_of(c, static_cast<Projection>(p));
+      Linear& linear = layer.linear[static_cast<std::size_t>(p)] = linear_of(get(name + ".weight", {size.out, size.in}, placement_.stored));
+      if (has_bias[p]) linear.bias = get(name + ".bias", {size.out}, placement_.computed);
     }
   }
   if (!checkpoint_) {
@@ -98,7 +115,8 @@ Model::Model(const std::string& directory, Placement placement, const std::strin
   for (const auto& [name, view] : checkpoint_->tensors())
     if (!used.contains(name) && !name.ends_with(".rotary_emb.inv_freq"))
       throw Error(ErrorKind::kMismatch, "unsupported model", directory_, "tensor '" + name + "' is not understood");
-  fingerprint_ = model_fingerprint(*checkpoint_, config_, cache_dir, threads);
+  fingerprint_ = weights == Weights::kShapes ? remembered_fingerprint(*checkpoint_, config_, cache_dir).value_or("")
+                                              : model_fingerprint(*checkpoint_, config_, cache_dir, threads);
 }
 
 Model::Linear Model::linear_of(at::Tensor weight) const {
@@ -131,13 +149,14 @@ void Model::for_each_weight(const std::function<void(const std::string& name, at
   }
 }
 
+void Model::check_ids(std::int64_t low, std::int64_t high) const {
+  if (low >= 0 && high < config_.vocabulary) return;
+  throw Error(ErrorKind::kMismatch, "token outside the model's vocabulary", std::to_string(low < 0 ? low : high),
+              "the model has " + std::to_string(config_.vocabulary) + " tokens");
+}
+
 at::Tensor Model::embed(const at::Tensor& ids) const {
-  if (ids.numel() > 0) {
-    const std::int64_t low = ids.min().item<std::int64_t>(), high = ids.max().item<std::int64_t>();
-    if (low < 0 || high >= config_.vocabulary)
-      throw Error(ErrorKind::kMismatch, "token outside the model's vocabulary", std::to_string(low < 0 ? low : high),
-                  "the model has " + std::to_string(config_.vocabulary) + " tokens");
-  }
+  if (ids.numel() > 0) check_ids(ids.min().item<std::int64_t>(), ids.max().item<std::int64_t>());
   return at::embedding(embedding_, ids.to(placement_.device)).to(placement_.residual());
 }
 

@@ -36,6 +36,13 @@ enum class Projection { kQuery, kKey, kValue, kOutput, kGate, kUp, kDown };
 inline constexpr int kProjections = 7;
 const char* name_of(Projection projection);  // "q_proj", …
 
+// Sizes of a projection's input and output.
+struct ProjectionSize {
+  std::int64_t in, out;
+  std::int64_t weights() const { return in * out; }
+};
+ProjectionSize size_of(const ModelConfig& config, Projection projection);
+
 // LoRA pairs of one layer, by projection.
 using LayerLora = std::array<Lora, kProjections>;
 
@@ -46,12 +53,16 @@ class Model {
  public:
   enum class Weights {
     kCheckpoint,  // those of the directory
-    kFresh        // matrices and embeddings drawn from N(0, initializer_range), norms 1, biases 0; the directory needs only config.json
+    kFresh,       // matrices and embeddings drawn from N(0, initializer_range), norms 1, biases 0; the directory needs only config.json
+    kShapes       // none are read: the checkpoint is checked as ever, and the weights are tensors of the meta device, which have no numbers
   };
   // Maps and checks everything; weights whose dtype is `placement.stored` are used where they lie.
   // Throws what Checkpoint and parse_model_config throw, and Error{kMismatch} for tensors that are not understood.
   Model(const std::string& directory, Placement placement, const std::string& cache_dir, int threads,
         Weights weights = Weights::kCheckpoint, std::uint64_t seed = 0);
+
+  // Throws Error{kMismatch} for ids of [low, high] outside the vocabulary.
+  void check_ids(std::int64_t low, std::int64_t high) const;
 
   // Every weight by its checkpoint's name, to look at or to replace by another tensor of the same shape (trained ones are leaves
   // that require gradients). Tied embeddings are visited once and stay tied. Not with int8 weights.
@@ -60,6 +71,7 @@ class Model {
   const ModelConfig& config() const { return config_; }
   const Placement& placement() const { return placement_; }
   const std::string& directory() const { return directory_; }
+  // Empty where no weights were read (kShapes) and it is not remembered either.
   const std::string& fingerprint() const { return fingerprint_; }
 
   // ids [B, T] int64 → residual stream [B, T, D]. Throws Error{kData} for an id outside the vocabulary.

@@ -1,7 +1,5 @@
 #include "train/metrics.h"
 
-#include <sys/resource.h>
-
 namespace uio {
 namespace {
 
@@ -53,12 +51,6 @@ LossTally tally_of(const std::vector<double>& numbers) {
   for (std::size_t i = 0; i < kPositions; ++i) tally.by_position.push_back(take());
   while (!tally.by_position.empty() && tally.by_position.back().n == 0) tally.by_position.pop_back();
   return tally;
-}
-
-std::uint64_t peak_bytes() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
 }
 
 }  // namespace uio

@@ -12,7 +12,5 @@ void add_losses(Json& line, const LossTally& tally);
 // A tally as numbers, as many for each, so that those of several processes can be added; and back.
 std::vector<double> numbers_of(const LossTally& tally);
 LossTally tally_of(const std::vector<double>& numbers);
-// The greatest resident size of this process so far, bytes.
-std::uint64_t peak_bytes();
 
 }  // namespace uio

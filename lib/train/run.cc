@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/hash.h"
+#include "base/process_memory.h"
 #include "base/version.h"
 #include "io/path.h"
 #include "model/tensor.h"

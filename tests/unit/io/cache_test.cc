@@ -65,6 +65,11 @@ TEST_CASE("what is stored is found, under its key and with its size only") {
   CHECK(find(cache, key_of('1'), 5) == "hello");
   CHECK(find(cache, key_of('2'), 0) == "");
   CHECK(!find(cache, key_of('3'), 5));
+  CHECK(DiskCache::holds(directory, key_of('1'), 5));
+  CHECK(!DiskCache::holds(directory, key_of('1'), 6));
+  CHECK(!DiskCache::holds(directory, key_of('3'), 5));
+  CHECK(!DiskCache::holds(scratch.path("none"), key_of('1'), 5));
+  CHECK(!fs::exists(scratch.path("none")));
   store(cache, key_of('1'), "there");
   CHECK(find(cache, key_of('1'), 5) == "there");
   CHECK(files_in(directory) == 2);
@@ -96,6 +101,8 @@ TEST_CASE("damage at any byte is found, told and made good") {
   for (const std::string& bytes : damaged) {
     host.notes.clear();
     scratch.write("cache/11/" + key_of('1').substr(2), bytes);
+    if (DiskCache::holds(directory, key_of('1'), 5)) FAIL("held: " << bytes.size() << " bytes");
+    if (!fs::exists(path)) FAIL("touched");
     if (find(cache, key_of('1'), 5)) FAIL("taken: " << bytes.size() << " bytes");
     REQUIRE(host.notes.size() == 1);
     CHECK(host.notes[0].find("damaged") != std::string::npos);

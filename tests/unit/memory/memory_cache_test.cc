@@ -61,12 +61,14 @@ TEST_CASE("a memory comes back from the cache, under another document's name too
     const at::Tensor hidden = t.method->encode(test::ids_tensor(segment.tokens));
     const KeysValues kv = t.method->transfer(hidden);
     const Memory memory = to_record(segment, *t.method, t.model, form, hidden[0], kv.keys[0], kv.values[0]);
-    MemoryCache cache(t.tiny.scratch.path("cache"), 1 << 20, t.model, host);
+    MemoryCache cache(t.tiny.scratch.path("cache"), 1 << 20, host);
     segment.span.document = "another";
     Memory found = memory_header(segment, *t.method, t.model, form);
-    const std::string key = cache.key_of(found, {});
+    const std::string key = memory_key(found, "arithmetic", {});
     CHECK(!cache.fill(found, key));
-    cache.store(memory, cache.key_of(memory, {}));
+    CHECK(!holds_memory(t.tiny.scratch.path("cache"), found, key));
+    cache.store(memory, memory_key(memory, "arithmetic", {}));
+    CHECK(holds_memory(t.tiny.scratch.path("cache"), found, key));
     REQUIRE(cache.fill(found, key));
     CHECK((found.keys == memory.keys));
     CHECK((found.values == memory.values));

@@ -247,11 +247,5 @@ TEST_CASE("methods that this build does not have") {
   CHECK(memory_methods()[0].name == "uio");
 }
 
-TEST_CASE("work grows with the segment") {
-  const TinyMethod small, large(Json::object(), Json{{"segment_length", 24}});
-  CHECK(small.method->segment_flops() > 12 * small.model.layer_flops() / 3);
-  CHECK(large.method->segment_flops() > 1.5 * small.method->segment_flops());
-}
-
 }  // namespace
 }  // namespace uio
