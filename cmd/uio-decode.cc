@@ -39,6 +39,10 @@ int main(int argc, char** argv) {
     uio::DecodeJob job = settings.decode;
     if (job.serve && (settings.has_prompt || !job.save.empty()))
       throw uio::Error(uio::ErrorKind::kUsage, "--jsonl takes prompts from its requests and saves nothing", "", "");
+    if (job.prompting.system && job.prompting.chat.empty() && !job.serve)
+      throw uio::Error(uio::ErrorKind::kUsage, "--system without --chat", "", "there are no roles", "add --chat FAMILY, or leave it out");
+    if (!job.prompting.chat.empty() && !settings.has_prompt && !job.serve)
+      throw uio::Error(uio::ErrorKind::kUsage, "--chat without a prompt", "", "there is nothing to answer", "give one with --prompt");
     if (job.save == "-")
       throw uio::Error(uio::ErrorKind::kUsage, "--save needs a file, standard output is for the text", "", "");
     if (!job.save.empty() && settings.choice.weights != "stored")

@@ -8,6 +8,7 @@
 #include "cli/numbers.h"
 #include "cli/option_rows.h"
 #include "io/selection.h"
+#include "text/chat.h"
 
 namespace uio::cli {
 namespace {
@@ -53,6 +54,32 @@ const Option kRows[] = {
            s.prompt_file = file_name(g);
            s.has_prompt = true;
          }},
+    {.programs = kDecode,
+     .category = Category::kTask,
+     .name = "chat",
+     .value = "FAMILY",
+     .choices = chat_families(),
+     .completion = Completion::kChoices,
+     .affects_bytes = true,
+     .help = "make the prompt a turn of a chat, with the markers of FAMILY",
+     .manual = "Make the prompt what the user says in a chat, with the role markers of a family of models around it, and end when the answer does.\n"
+               "See\n.Sx Chat .",
+     .store = [](Settings& s, const Given& g) { s.decode.prompting.chat = parse_choice(g.option, g.text, g.choices); }},
+    {.programs = kDecode,
+     .category = Category::kTask,
+     .name = "system",
+     .value = "TEXT",
+     .help = "with --chat, what the system says before the user",
+     .manual = "With\n.Fl \\-chat ,\nwhat the system says before the user.\nThe default is nothing, whatever a model's own template puts there.",
+     .store = [](Settings& s, const Given& g) { s.decode.prompting.system = g.text; }},
+    {.programs = kDecode,
+     .category = Category::kTask,
+     .name = "parse-special",
+     .affects_bytes = true,
+     .help = "take special tokens that are written in the prompt for what they say",
+     .manual = "Take the names of special tokens, such as\n.Ql </s> ,\nin the prompt for these tokens.\nWithout it they are text, so that a prompt from "
+               "elsewhere can neither end its turn nor begin another one.",
+     .store = [](Settings& s, const Given&) { s.decode.prompting.parse_special = true; }},
     {.programs = kDecode,
      .category = Category::kTask,
      .short_name = 'n',

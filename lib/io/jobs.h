@@ -59,9 +59,17 @@ struct Sampling {
   std::vector<std::string> stop;
 };
 
+// How a prompt becomes tokens.
+struct Prompting {
+  std::string chat;                   // the family whose role markers stand around it (text/chat.h); empty: none
+  std::optional<std::string> system;  // with `chat`: what the system says before it
+  bool parse_special = false;         // special tokens that are written in it are tokens, not text
+};
+
 struct DecodeJob {
   ModelChoice choice;
   std::string prompt;
+  Prompting prompting;
   int max_tokens = 128;
   Sampling sampling;
   bool ignore_eos = false;

@@ -7,16 +7,10 @@
 #include <variant>
 
 #include "base/error.h"
+#include "text/chat.h"
 
 namespace uio {
 namespace {
-
-std::vector<std::int32_t> prompt_ids(const Tokenizer& tokenizer, const std::string& prompt, bool is_start) {
-  std::vector<std::int32_t> ids;
-  if (is_start && tokenizer.bos() >= 0) ids.push_back(tokenizer.bos());
-  for (const Token& token : tokenizer.encode(prompt, is_start)) ids.push_back(token.id);
-  return ids;
-}
 
 bool has_no_record(const std::vector<std::shared_ptr<const Blob>>& blobs) {
   return std::all_of(blobs.begin(), blobs.end(), [](const auto& blob) { return blob->records.empty(); });
@@ -36,11 +30,12 @@ Generation::Generation(const Ready& ready, GenerateRequest request, std::vector<
       blobs_(std::move(blobs)),
       emit_(std::move(emit)),
       is_start_(has_no_record(blobs_)),
-      prompt_(prompt_ids(*ready.tokenizer, request_.prompt, is_start_)),
+      prompt_(encode_prompt(*ready.tokenizer, request_.prompt, request_.prompting, is_start_)),
+      end_of_turn_(uio::end_of_turn(*ready.tokenizer, request_.prompting)),
       sampler_(request_.sampling, request_.seed),
       session_(*ready.model, ready.method.get(), positions_of(blobs_) + static_cast<std::int64_t>(prompt_.size()) + request_.max_tokens,
                request_.drop_oldest),
-      stream_(*ready.tokenizer, is_start_ && request_.prompt.empty()),
+      stream_(*ready.tokenizer, (is_start_ && request_.prompt.empty()) || end_of_turn_ >= 0),  // an answer is a text of its own
       filter_(request_.sampling.stop) {
   for (const auto& blob : blobs_) read(*blob);
   for (const std::int32_t token : prompt_) sampler_.note(token);
@@ -100,7 +95,7 @@ void Generation::end(const char* finish) {
 void Generation::choose(std::span<const float> logits) {
   const std::int32_t token = sampler_.choose(logits);
   const std::vector<std::int32_t>& eos = ready_.model->config().eos;
-  if (!request_.ignore_eos && (token == ready_.tokenizer->eos() || std::find(eos.begin(), eos.end(), token) != eos.end())) return end("eos");
+  if (!request_.ignore_eos && (token == ready_.tokenizer->eos() || (token == end_of_turn_ && token >= 0) || std::find(eos.begin(), eos.end(), token) != eos.end())) return end("eos");
   tokens_.push_back(token);
   sampler_.note(token);
   show(filter_.add(stream_.add(token)));

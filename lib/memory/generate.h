@@ -22,6 +22,7 @@ namespace uio {
 struct GenerateRequest {
   std::vector<std::string> memory;  // blobs, in order; "-" is standard input
   std::string prompt;
+  Prompting prompting;
   int max_tokens = 128;
   Sampling sampling;
   std::uint64_t seed = 0;
@@ -65,6 +66,7 @@ class Generation {
   Emit emit_;
   bool is_start_;  // nothing was read: what follows begins a document
   std::vector<std::int32_t> prompt_;
+  std::int32_t end_of_turn_;  // ends the answer of a chat; -1: no chat
   Sampler sampler_;
   DecoderSession session_;
   std::optional<GrownMemory> grown_;

@@ -75,6 +75,13 @@ GenerateRequest parse_request(const Json& json, const DecodeJob& job, const std:
       for (const Json& path : value.is_array() ? value : Json::array({value})) request.memory.push_back(text(key, path));
     } else if (key == "prompt") {
       request.prompt = text(key, value);
+    } else if (key == "chat") {
+      request.prompting.chat = text(key, value);
+    } else if (key == "system") {
+      request.prompting.system = text(key, value);
+    } else if (key == "parse_special") {
+      if (!value.is_boolean()) wrong(key, "true or false");
+      request.prompting.parse_special = value.get<bool>();
     } else if (key == "max_tokens") {
       request.max_tokens = static_cast<int>(whole(key, value, 1 << 30));
     } else if (key == "temperature") {
@@ -228,6 +235,7 @@ class Server {
 GenerateRequest request_of(const DecodeJob& job) {
   GenerateRequest request;
   request.prompt = job.prompt;
+  request.prompting = job.prompting;
   request.max_tokens = job.max_tokens;
   request.sampling = job.sampling;
   request.seed = job.choice.seed;

@@ -59,4 +59,12 @@ void AddedTokens::part(std::string_view text, const Visit& visit) const {
   if (done < text.size()) visit(done, text.size(), kText);
 }
 
+std::int32_t AddedTokens::id_of(std::string_view content) const {
+  std::int32_t found = kText;
+  part(content, [&](std::size_t begin, std::size_t end, std::int32_t id) {
+    if (begin == 0 && end == content.size()) found = id;
+  });
+  return found;
+}
+
 }  // namespace uio

@@ -26,6 +26,9 @@ class AddedTokens {
   using Visit = std::function<void(std::size_t begin, std::size_t end, std::int32_t id)>;
   void part(std::string_view text, const Visit& visit) const;
 
+  // The id of the token whose content is `content`, or kText.
+  std::int32_t id_of(std::string_view content) const;
+
   // False if a token could reach over a place between characters a and b.
   bool may_part(char32_t a, char32_t b) const { return !pairs_.contains(static_cast<std::uint64_t>(a) << 32 | b); }
 

@@ -34,6 +34,7 @@ class ByteBpeTokenizer : public Tokenizer {
   std::vector<Token> encode(std::string_view text, bool is_start) const override;
   std::size_t safe_cut(std::string_view text) const override;
   std::string bytes_of(std::int32_t id) const override;
+  const AddedTokens& special_tokens() const override { return special_; }
 
  private:
   void encode_stretch(std::string_view text, std::uint64_t offset, UnitCache& cache, std::vector<Token>& tokens) const;
@@ -45,6 +46,7 @@ class ByteBpeTokenizer : public Tokenizer {
   std::vector<std::string> bytes_;                            // per id; special tokens: empty
   std::unordered_map<std::string_view, std::int32_t> words_;  // into bytes_; where merges are ignored for words
   AddedTokens added_, added_normalized_;                      // looked for before and after normalisation
+  AddedTokens special_;
   BytePairs pairs_;
   Pretokenizer pretokenizer_;
   bool has_nfc_;
@@ -84,6 +86,7 @@ ByteBpeTokenizer::ByteBpeTokenizer(TokenizerJson file, std::string_view json, co
   for (const AddedToken& token : file.added) {
     (token.is_normalized ? added_normalized_ : added_).add(token.content, token.is_special ? AddedTokens::kText : token.id);
     if (token.is_special) bytes_[token.id].clear();
+    if (token.is_special && !token.strips) special_.add(token.content, token.id);
   }
   if (file.ignores_merges) {
     std::vector<bool> is_word(bytes_.size(), true);

@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/hash.h"
+#include "text/added_tokens.h"
 #include "text/sentencepiece_model.h"
 #include "text/split_rule.h"
 #include "text/unit_cache.h"
@@ -70,6 +71,7 @@ class SentencePieceTokenizer : public Tokenizer {
   std::vector<Token> encode(std::string_view text, bool is_start) const override;
   std::size_t safe_cut(std::string_view text) const override;
   std::string bytes_of(std::int32_t id) const override;
+  const AddedTokens& special_tokens() const override { return special_; }
 
  private:
   SentencePieceTokenizer(const SentencePieceModel& model, std::string_view file, const SentencePieceRules& rules,
@@ -81,6 +83,7 @@ class SentencePieceTokenizer : public Tokenizer {
   std::string fingerprint_;
   std::vector<std::string> bytes_;  // per id
   std::vector<bool> is_byte_;       // per id
+  AddedTokens special_;             // the control pieces
   std::int32_t bos_ = -1, eos_ = -1, unknown_ = -1;
   bool has_prefix_ = true, removes_spaces_ = false, merges_unknown_ = false;
   SplitRule split_;
@@ -109,6 +112,7 @@ SentencePieceTokenizer::SentencePieceTokenizer(const SentencePieceModel& model, 
   for (const Piece& piece : model.pieces) {
     bytes_.push_back(bytes_of_piece(piece, model.unknown_surface));
     is_byte_.push_back(piece.type == PieceType::kByte);
+    if (piece.type == PieceType::kControl && !piece.text.empty()) special_.add(piece.text, static_cast<std::int32_t>(bytes_.size()) - 1);
   }
   unknown_ = plain_->unk_id();
   eos_ = plain_->eos_id();

@@ -9,6 +9,8 @@
 
 namespace uio {
 
+class AddedTokens;
+
 struct Token {
   std::int32_t id;
   std::uint64_t byte_end;  // end of its bytes in the text given; it begins where the one before it ends
@@ -42,6 +44,8 @@ class Tokenizer {
   virtual std::string bytes_of(std::int32_t id) const = 0;
   // True if the tokenizer puts a space before the first word of a document, which decoding takes off again.
   virtual bool has_prefix_space() const = 0;
+  // The special tokens, which encode() leaves text, with their ids; without those that take neighbouring spaces with them.
+  virtual const AddedTokens& special_tokens() const = 0;
 
   // The ids as text: bytes_of each, the prefix space taken off when `is_start`.
   std::string decode(const std::vector<std::int32_t>& ids, bool is_start) const;

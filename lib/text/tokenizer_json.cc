@@ -136,7 +136,9 @@ class Reader {
       if (!seen.insert(added.content).second) damage("the added token " + quote(added.content) + " is there twice");
       added.id = static_cast<std::int32_t>(id);
       for (const char* key : {"single_word", "lstrip", "rstrip"}) {
-        if (token.flag(key, false) && !added.is_special) {
+        if (!token.flag(key, false)) continue;
+        added.strips = true;
+        if (!added.is_special) {
           refuse("added token " + quote(added.content) + ": " + key + " is not supported");
         }
       }

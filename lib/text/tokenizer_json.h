@@ -17,6 +17,7 @@ struct AddedToken {
   std::int32_t id = -1;
   bool is_special = false;
   bool is_normalized = false;  // looked for after normalisation
+  bool strips = false;         // takes neighbouring spaces with it, or stands for a whole word only; special ones may
   bool is_entry = false;       // of the vocabulary too
 };
 

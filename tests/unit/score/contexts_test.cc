@@ -6,6 +6,7 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 
+#include "text/added_tokens.h"
 #include "unit/memory/tiny_method.h"
 #include "unit/text/recording_host.h"
 
@@ -31,8 +32,10 @@ class NoTokenizer : public Tokenizer {
   std::size_t safe_cut(std::string_view) const override { return 0; }
   std::string bytes_of(std::int32_t) const override { return {}; }
   bool has_prefix_space() const override { return false; }
+  const AddedTokens& special_tokens() const override { return special_; }
 
  private:
+  AddedTokens special_;
   std::int32_t bos_;
   std::string fingerprint_ = std::string(64, 't');
 };
