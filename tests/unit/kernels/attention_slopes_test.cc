@@ -1,4 +1,4 @@
-// Gradients of attention over parts: the blocks of the f32 path against the plain composition in double.
+// Gradients of attention over parts beyond the cases of tests/ops: borders of blocks, shared tensors, some gradients only.
 #include <catch2/catch.hpp>
 #include <random>
 
@@ -8,7 +8,6 @@
 namespace uio::kernels {
 namespace {
 
-using test::check_differences;
 using test::check_gradients;
 using test::leaf;
 using test::normal;
@@ -18,10 +17,6 @@ using Inputs = std::vector<at::Tensor>;
 struct Shape {
   std::int64_t batch, heads, groups, count, size;
 };
-// Odd ones; one query; grouped heads; more than one block of queries (128).
-constexpr Shape kShapes[] = {{1, 1, 1, 1, 8},  {1, 4, 4, 5, 16}, {2, 4, 2, 7, 12},
-                             {1, 6, 1, 9, 10}, {3, 8, 2, 1, 32}, {1, 2, 1, 131, 32}};
-
 struct Keys {
   std::int64_t count;
   Visible visible;
@@ -61,44 +56,6 @@ at::Tensor random_mask(std::int64_t count, std::int64_t keys, unsigned seed, dou
   at::Tensor mask = at::zeros({count, keys}, at::kBool);
   for (std::int64_t i = 0; i < mask.numel(); ++i) mask.mutable_data_ptr<bool>()[i] = sees(random);
   return mask;
-}
-
-TEST_CASE("gradient of attention, one part") {
-  for (const Shape& shape : kShapes) {
-    check(shape, {{11, Visible::kAll, {}}}, 1);
-    check(shape, {{300, Visible::kAll, {}}}, 1);
-    // With one key the weight is 1 and the gradients of query and key are 0 but for rounding: no matter of ratios.
-    if (shape.count > 1) check(shape, {{shape.count, Visible::kCausal, {}}}, 2);
-    at::Tensor mask = random_mask(shape.count, 13, 3, 0.4);
-    mask.select(1, 4).fill_(true);  // each query sees something
-    check(shape, {{13, Visible::kMask, mask}}, 3);
-    if (shape.count > 1)
-      check(shape, {{shape.count, Visible::kMask, at::ones({shape.count, shape.count}, at::kBool).tril()}}, 2);
-  }
-}
-
-TEST_CASE("gradient of attention, several parts") {
-  for (const Shape& shape : kShapes) {
-    const Keys memory{20, Visible::kAll, {}}, text{shape.count, Visible::kCausal, {}};
-    check(shape, {memory, text}, 4);
-    check(shape, {memory, {5, Visible::kAll, {}}, text}, 5);
-    check(shape, {memory, {5, Visible::kAll, {}}, {1, Visible::kAll, {}}, text}, 6);
-    check(shape, {{300, Visible::kAll, {}}, text}, 7);
-  }
-}
-
-TEST_CASE("gradient of queries that see nothing of one part") {
-  for (const Shape& shape : kShapes) {
-    at::Tensor mask = random_mask(shape.count, 6, 5, 0.5);
-    mask[0].fill_(false);
-    const Keys masked{6, Visible::kMask, mask}, all{3, Visible::kAll, {}},
-        blind{6, Visible::kMask, at::zeros({shape.count, 6}, at::kBool)};
-    check(shape, {masked, all}, 8);
-    check(shape, {all, masked}, 9);
-    // Nobody sees anything of a part, nor of the first two.
-    check(shape, {all, blind, masked}, 10);
-    check(shape, {blind, blind, all}, 11);
-  }
 }
 
 TEST_CASE("gradient of attention around the borders of blocks") {
@@ -161,14 +118,6 @@ TEST_CASE("more parts than are recorded at once still have gradients") {
   const auto fast = test::derive(op_of(parts, false), in, slope, at::kFloat),
              exact = test::derive(op_of(parts, true), in, slope, at::kDouble);
   for (std::size_t i = 0; i < in.size(); ++i) CHECK(test::relative_error(fast.slopes[i], exact.slopes[i]) < 1e-5);
-}
-
-TEST_CASE("gradient of attention by differences") {
-  const Shape shape{1, 2, 1, 3, 2};
-  at::Tensor mask = at::ones({3, 2}, at::kBool);
-  mask[0].fill_(false);
-  const std::vector<Keys> parts = {{2, Visible::kMask, mask}, {3, Visible::kCausal, {}}};
-  check_differences(op_of(parts, false), inputs(shape, parts, 21));
 }
 
 }  // namespace

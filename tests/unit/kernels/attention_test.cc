@@ -1,4 +1,4 @@
-// Attention over parts: the fast path and the reference against sums in double over one row of keys.
+// Attention over parts against sums in double over one row of keys, query by query, beyond the cases of tests/ops.
 #include "kernels/attention.h"
 
 #include <ATen/ATen.h>
@@ -89,44 +89,6 @@ at::Tensor random_mask(std::int64_t count, std::int64_t keys, unsigned seed, dou
   for (std::int64_t t = 0; t < count; ++t)
     for (std::int64_t s = 0; s < keys; ++s) mask[t][s] = sees(random);
   return mask;
-}
-
-constexpr Shape kShapes[] = {{1, 1, 1, 1, 8}, {1, 4, 4, 5, 16}, {2, 4, 2, 7, 12}, {1, 6, 1, 9, 10}, {3, 8, 2, 1, 32}};
-
-TEST_CASE("one part, all keys") {
-  for (const Shape& shape : kShapes) check({part(shape, 11, Visible::kAll, 1)}, 0.3);
-}
-
-TEST_CASE("one part, causal") {
-  for (const Shape& shape : kShapes) check({part(shape, shape.count, Visible::kCausal, 2)}, 0.3);
-}
-
-TEST_CASE("one part, a mask") {
-  for (const Shape& shape : kShapes) {
-    at::Tensor mask = random_mask(shape.count, 13, 3, 0.4);
-    mask.select(1, 4).fill_(true);  // each query sees something
-    check({part(shape, 13, Visible::kMask, 3, mask)}, 0.3);
-  }
-}
-
-TEST_CASE("memory and local text") {
-  for (const Shape& shape : kShapes)
-    check({part(shape, 20, Visible::kAll, 4), part(shape, shape.count, Visible::kCausal, 7)}, 0.25);
-}
-
-TEST_CASE("queries that see nothing of one part") {
-  for (const Shape& shape : kShapes) {
-    // The first query sees the second part only, the others both; and the parts the other way round.
-    at::Tensor mask = random_mask(shape.count, 6, 5, 0.5);
-    mask[0].fill_(false);
-    const AttentionPart masked = part(shape, 6, Visible::kMask, 5, mask), all = part(shape, 3, Visible::kAll, 8);
-    check({masked, all}, 0.3);
-    check({all, masked}, 0.3);
-    // Nobody sees anything of a part.
-    const AttentionPart blind = part(shape, 6, Visible::kMask, 11, at::zeros({shape.count, 6}, at::kBool));
-    check({blind, all}, 0.3);
-    check({all, blind, masked}, 0.3);
-  }
 }
 
 std::vector<AttentionPart> blind_twice() {

@@ -4,8 +4,6 @@
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 
-#include <catch2/catch.hpp>
-
 #include "unit/kernels/force_reference.h"
 
 namespace uio::test {

@@ -1,4 +1,4 @@
-// The fused losses of a head against log-softmax of all logits in double; chunks, weights, threads.
+// The fused losses of a head beyond the cases of tests/ops: log-probabilities, weights of 0, other types, what is refused.
 #include "kernels/cross_entropy.h"
 
 #include <catch2/catch.hpp>
@@ -9,7 +9,6 @@
 namespace uio::kernels {
 namespace {
 
-using test::check_differences;
 using test::check_gradients;
 using test::leaf;
 using test::normal;
@@ -42,12 +41,11 @@ struct Shape {
 // Odd ones, one of many chunks (a chunk has 2048 rows at most), several tiles of words.
 constexpr Shape kShapes[] = {{1, 1, 1}, {1, 8, 3}, {7, 5, 17}, {130, 33, 300}, {257, 48, 1025}, {2100, 12, 37}, {70, 20, 5000}};
 
-TEST_CASE("cross-entropy and its gradients") {
+TEST_CASE("cross-entropy: gradients of one input, log-probabilities") {
   for (const Shape& shape : kShapes) {
     INFO(shape.rows << " rows of " << shape.size << ", " << shape.vocabulary << " words");
     const at::Tensor rows = normal({shape.rows, shape.size}, 1), head = normal({shape.vocabulary, shape.size}, 2),
                      targets = ids(shape.rows, shape.vocabulary, 3), weights = normal({shape.rows}, 4).abs();
-    check_gradients(fused, plain, {leaf(rows), leaf(head), targets, weights}, 1e-5);
     check_gradients(fused, plain, {leaf(rows), head, targets, weights}, 1e-5);
     check_gradients(fused, plain, {rows, leaf(head), targets, weights}, 1e-5);
     const at::Tensor all = at::log_softmax(at::matmul(rows, head.t()), -1).gather(1, targets.unsqueeze(1)).squeeze(1);
@@ -62,25 +60,11 @@ TEST_CASE("cross-entropy and its gradients") {
   }
 }
 
-TEST_CASE("divergence from a teacher and its gradients") {
-  for (const Shape& shape : kShapes) {
-    INFO(shape.rows << " rows of " << shape.size << ", " << shape.vocabulary << " words");
-    if (shape.vocabulary == 1) continue;  // always 0
-    const at::Tensor rows = normal({shape.rows, shape.size}, 1), head = normal({shape.vocabulary, shape.size}, 2),
-                     teacher = normal({shape.rows, 9}, 5), teacher_head = normal({shape.vocabulary, 9}, 6),
-                     weights = normal({shape.rows}, 4).abs();
-    check_gradients(fused_soft, plain_soft, {leaf(rows), leaf(head), teacher, teacher_head, weights}, 1e-5);
-    check_gradients(fused_soft, plain_soft, {rows, leaf(head), teacher, teacher_head, weights}, 1e-5);
-  }
-  // A student that says what its teacher says.
+TEST_CASE("a student that says what its teacher says; a head that is fixed") {
   const at::Tensor rows = normal({5, 8}, 7, at::kFloat), head = normal({40, 8}, 8, at::kFloat);
   CHECK(std::abs(cross_entropy_soft(rows, head, rows, head, at::ones({5})).item<double>()) < 1e-6);
-}
-
-TEST_CASE("losses by differences") {
-  const at::Tensor rows = leaf(normal({3, 4}, 9)), head = leaf(normal({6, 4}, 10)), weights = normal({3}, 11);
-  check_differences(fused, {rows, head, ids(3, 6, 12), weights});
-  check_differences(fused_soft, {rows, head, normal({3, 2}, 13), normal({6, 2}, 14), weights});
+  check_gradients(fused_soft, plain_soft, {leaf(rows), head, normal({5, 9}, 5), normal({40, 9}, 6), at::ones({5}, at::kDouble)}, 1e-5);
+  check_gradients(fused_soft, plain_soft, {rows, leaf(head), normal({5, 9}, 5), normal({40, 9}, 6), at::ones({5}, at::kDouble)}, 1e-5);
 }
 
 TEST_CASE("the plain way gives the same") {
@@ -152,11 +136,6 @@ TEST_CASE("rows in bfloat16") {
   CHECK(found.loss.scalar_type() == at::kFloat);
   CHECK(relative_error(found.loss.detach(), exact.detach()) < 1e-2);
   CHECK(relative_error(x.grad(), y.grad()) < 2e-2);
-}
-
-TEST_CASE("logits that are far apart") {
-  const at::Tensor rows = 60 * normal({20, 8}, 33), head = normal({40, 8}, 34), targets = ids(20, 40, 35);
-  check_gradients(fused, plain, {leaf(rows), leaf(head), targets, at::ones({20}, at::kDouble)}, 1e-4);
 }
 
 TEST_CASE("what cannot be a target, what does not fit") {

@@ -11,22 +11,14 @@
 #include <vector>
 
 #include "kernels/policy.h"
+#include "ops/row_builds.h"
 
 namespace uio::kernels {
 namespace {
 
+using test::row_builds;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr std::int64_t kSizes[] = {1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 130, 257, 1100};
-
-std::vector<const RowKernels*> builds() {
-  std::vector<const RowKernels*> found = {&generic_row_kernels()};
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c"))
-    found.push_back(avx2_row_kernels());
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-      __builtin_cpu_supports("avx512dq"))
-    found.push_back(avx512_row_kernels());
-  return found;
-}
 
 std::vector<float> numbers(std::int64_t n, int seed, float scale = 1) {
   std::mt19937 random(static_cast<unsigned>(seed));
@@ -54,17 +46,17 @@ double step(double value) { return std::abs(value) * 0x1p-8 * 1.001 + 1e-30; }
 
 TEST_CASE("the build in use is one that this CPU runs") {
   bool is_known = false;
-  for (const RowKernels* build : builds()) {
+  for (const RowKernels* build : row_builds()) {
     REQUIRE(build != nullptr);
     is_known = is_known || build == &row_kernels();
   }
   CHECK(is_known);
-  CHECK(&row_kernels() == builds().back());
-  CHECK(std::string(instruction_set()) == builds().back()->instruction_set);
+  CHECK(&row_kernels() == row_builds().back());
+  CHECK(std::string(instruction_set()) == row_builds().back()->instruction_set);
 }
 
 TEST_CASE("rms_norm of a row") {
-  for (const RowKernels* build : builds()) {
+  for (const RowKernels* build : row_builds()) {
     for (const std::int64_t n : kSizes) {
       INFO(build->instruction_set << ", " << n);
       const std::vector<float> x = numbers(n, 1, 3), weight = numbers(n, 2);
@@ -86,7 +78,7 @@ TEST_CASE("rms_norm of a row") {
 
 TEST_CASE("rms_norm of zeros stays finite") {
   const std::vector<float> zeros(40), ones(40, 1);
-  for (const RowKernels* build : builds()) {
+  for (const RowKernels* build : row_builds()) {
     std::vector<float> out(40, NAN);
     build->rms_norm_f32(zeros.data(), ones.data(), out.data(), 40, 1e-6);
     CHECK(out == zeros);
@@ -94,7 +86,7 @@ TEST_CASE("rms_norm of zeros stays finite") {
 }
 
 TEST_CASE("swiglu of a row") {
-  for (const RowKernels* build : builds()) {
+  for (const RowKernels* build : row_builds()) {
     for (const std::int64_t n : kSizes) {
       INFO(build->instruction_set << ", " << n);
       std::vector<float> gate = numbers(n, 3, 4), up = numbers(n, 4);
@@ -117,7 +109,7 @@ TEST_CASE("swiglu of a row") {
 }
 
 TEST_CASE("rotary of a row") {
-  for (const RowKernels* build : builds()) {
+  for (const RowKernels* build : row_builds()) {
     for (const std::int64_t half : {1, 3, 4, 8, 11, 16, 20, 32, 50, 64}) {
       INFO(build->instruction_set << ", " << half);
       const std::vector<float> x = numbers(2 * half, 5);
@@ -151,7 +143,7 @@ TEST_CASE("rotary of a row") {
 TEST_CASE("all 65536 bfloat16 and half values widen exactly") {
   std::vector<std::uint16_t> every(65536);
   for (std::size_t i = 0; i < every.size(); ++i) every[i] = static_cast<std::uint16_t>(i);
-  for (const RowKernels* build : builds()) {
+  for (const RowKernels* build : row_builds()) {
     INFO(build->instruction_set);
     std::vector<float> bf16(every.size()), f16(every.size());
     // Lengths that end in the scalar rest, too.
@@ -175,7 +167,7 @@ TEST_CASE("narrowing rounds to nearest, ties to even, and keeps NaN and infinity
   std::vector<float> odd = {1.00390625f, 1.01171875f, -1.00390625f, 3.3895314e38f, 3.4e38f, kInfinity, -kInfinity, 0.0f, -0.0f};
   for (const float value : numbers(200, 9, 1e3f)) odd.push_back(value);
   const float one = 1;
-  for (const RowKernels* build : builds()) {
+  for (const RowKernels* build : row_builds()) {
     INFO(build->instruction_set);
     for (const float value : odd) {
       std::uint16_t found = 0;
@@ -194,7 +186,7 @@ TEST_CASE("narrowing rounds to nearest, ties to even, and keeps NaN and infinity
 }
 
 TEST_CASE("matrix times vector") {
-  for (const RowKernels* build : builds()) {
+  for (const RowKernels* build : row_builds()) {
     for (const std::int64_t n : kSizes) {
       INFO(build->instruction_set << ", " << n);
       constexpr std::int64_t kOuts = 5;
@@ -226,7 +218,7 @@ TEST_CASE("matrix times vector") {
 }
 
 TEST_CASE("pairing up moves every value, once") {
-  for (const RowKernels* build : builds()) {
+  for (const RowKernels* build : row_builds()) {
     for (const std::int64_t n : kSizes) {
       std::vector<float> x(static_cast<std::size_t>(n)), out(x.size(), NAN);
       for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i);
@@ -238,7 +230,7 @@ TEST_CASE("pairing up moves every value, once") {
 }
 
 TEST_CASE("the greatest of a row, shifted exponentials, a factor") {
-  for (const RowKernels* build : builds()) {
+  for (const RowKernels* build : row_builds()) {
     CHECK(build->row_max(nullptr, 0) == -kInfinity);
     for (const std::int64_t n : kSizes) {
       INFO(build->instruction_set << ", " << n);
@@ -273,7 +265,7 @@ TEST_CASE("the greatest of a row, shifted exponentials, a factor") {
 }
 
 TEST_CASE("hiding what a row does not see") {
-  for (const RowKernels* build : builds()) {
+  for (const RowKernels* build : row_builds()) {
     for (const std::int64_t n : kSizes) {
       INFO(build->instruction_set << ", " << n);
       std::vector<float> x = numbers(n, 27);
@@ -287,7 +279,7 @@ TEST_CASE("hiding what a row does not see") {
 }
 
 TEST_CASE("log-sum-exp of a row") {
-  for (const RowKernels* build : builds()) {
+  for (const RowKernels* build : row_builds()) {
     for (const std::int64_t n : kSizes) {
       for (const float shift : {0.0f, 300.0f, -300.0f}) {
         INFO(build->instruction_set << ", " << n << ", " << shift);
@@ -305,7 +297,7 @@ TEST_CASE("log-sum-exp of a row") {
 }
 
 TEST_CASE("log-sum-exp of infinities") {
-  for (const RowKernels* build : builds()) {
+  for (const RowKernels* build : row_builds()) {
     INFO(build->instruction_set);
     for (const std::size_t n : {1u, 5u, 16u, 40u}) {
       for (std::size_t at = 0; at < n; ++at) {
@@ -324,7 +316,7 @@ TEST_CASE("log-sum-exp of infinities") {
 }
 
 TEST_CASE("gradients of a row") {
-  for (const RowKernels* build : builds()) {
+  for (const RowKernels* build : row_builds()) {
     for (const std::int64_t n : kSizes) {
       INFO(build->instruction_set << ", " << n);
       const auto count = static_cast<std::size_t>(n);
@@ -368,7 +360,7 @@ TEST_CASE("rows of logits become their gradients") {
     for (const float logit : logits) out.push_back(std::exp(static_cast<double>(logit) - 100) / total);
     return out;
   };
-  for (const RowKernels* build : builds()) {
+  for (const RowKernels* build : row_builds()) {
     for (const std::int64_t n : kSizes) {
       INFO(build->instruction_set << ", " << n);
       std::vector<float> logits = numbers(n, 23, 4), teacher = numbers(n, 24, 4);
@@ -409,7 +401,7 @@ TEST_CASE("rows of logits become their gradients") {
 // The sum that is taken for a row without a finite greatest element is NaN here. No model of ours gives such logits.
 TEST_CASE("log-sum-exp of both infinities", "") {
   const float row[] = {-kInfinity, kInfinity, 0};
-  for (const RowKernels* build : builds()) CHECK(build->log_sum_exp(row, 3) == kInfinity);
+  for (const RowKernels* build : row_builds()) CHECK(build->log_sum_exp(row, 3) == kInfinity);
 }
 
 // Sizes beyond one exact sum of products, too.
