@@ -9,6 +9,7 @@
 
 #include "io/stream.h"
 #include "memory/dry_run.h"
+#include "memory/earlier_memories.h"
 #include "memory/memory_cache.h"
 #include "memory/memory_tensor.h"
 #include "memory/segment_walk.h"
@@ -42,7 +43,9 @@ class Compression : public SegmentWalk {
   void make(const std::vector<const Segment*>& segments, std::vector<Memory>& memories) override {
     std::vector<at::Tensor> rows;
     for (const Segment* segment : segments) rows.push_back(at::tensor(segment->tokens, at::kInt).to(at::kLong));
-    const at::Tensor hidden = method().encode(at::stack(rows));
+    if (method().is_recurrent()) earlier_.begin(segments.front()->span);
+    const at::Tensor hidden = method().encode(at::stack(rows), earlier_.memories());
+    if (method().is_recurrent()) earlier_.add(hidden);
     const bool is_kv = job().form == Form::kKv;
     const KeysValues kv = is_kv ? method().transfer(hidden) : KeysValues();
     for (std::size_t i = 0; i < memories.size(); ++i) {
@@ -52,6 +55,7 @@ class Compression : public SegmentWalk {
   }
 
   std::optional<MemoryCache> cache_;
+  EarlierMemories earlier_;
   std::unique_ptr<RecordWriter> writer_;
 };
 

@@ -7,11 +7,9 @@
 
 #include "base/error.h"
 #include "kernels/attention.h"
+#include "memory/local_parts.h"
 
 namespace uio {
-
-using kernels::AttentionPart;
-using kernels::Visible;
 
 void check_capacity(const Model& model, std::int64_t needed, const std::string& what) {
   const std::int64_t capacity = model.config().capacity();
@@ -21,16 +19,17 @@ void check_capacity(const Model& model, std::int64_t needed, const std::string& 
 }
 
 DecoderContext::DecoderContext(const Model& model, std::int64_t positions, std::int64_t batch)
-    : model_(model),
+    : TokenContext(model),
       positions_((check_capacity(model, positions, model.directory()), std::max<std::int64_t>(positions, 1))),
       batch_(batch),
       rope_(model.config(), positions_, model.placement().computed, model.placement().device),
       layers_(static_cast<std::size_t>(model.config().layers)) {}
 
-void DecoderContext::check_room(std::int64_t more) const {
-  if (length_ + more > positions_)
+void DecoderContext::make_room(std::int64_t count) {
+  if (length_ + count > positions_)
     throw Error(ErrorKind::kInternal, "more positions used than asked for", "",
-                std::to_string(length_ + more) + " of " + std::to_string(positions_));
+                std::to_string(length_ + count) + " of " + std::to_string(positions_));
+  reserve(length_ + count);
 }
 
 void DecoderContext::reserve(std::int64_t length) {
@@ -51,8 +50,7 @@ void DecoderContext::reserve(std::int64_t length) {
 
 void DecoderContext::add_memory(const at::Tensor& keys, const at::Tensor& values) {
   const std::int64_t count = keys.size(3);
-  check_room(count);
-  reserve(length_ + count);
+  make_room(count);
   const auto computed = model_.placement().computed;
   const auto device = model_.placement().device;
   for (std::size_t l = 0; l < layers_.size(); ++l) {
@@ -63,24 +61,19 @@ void DecoderContext::add_memory(const at::Tensor& keys, const at::Tensor& values
   length_ += count;
 }
 
-at::Tensor DecoderContext::add_tokens(const at::Tensor& ids) {
-  const std::int64_t count = ids.size(1);
-  check_room(count);
-  reserve(length_ + count);
+at::Tensor TokenContext::add_tokens(const at::Tensor& ids) {
+  make_room(ids.size(1));
   at::Tensor x = model_.embed(ids);
   const Attend attend_here = [this](std::int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
     return attend(layer, q, k, v);
   };
   for (std::int64_t l = 0; l < model_.config().layers; ++l) x = model_.layer(l, x, attend_here);
-  length_ += count;
+  advance(ids.size(1));
   return x;
 }
 
-at::Tensor DecoderContext::add_token_each(std::span<DecoderContext* const> contexts, const at::Tensor& ids) {
-  for (DecoderContext* context : contexts) {
-    context->check_room(1);
-    context->reserve(context->length_ + 1);
-  }
+at::Tensor TokenContext::add_token_each(std::span<TokenContext* const> contexts, const at::Tensor& ids) {
+  for (TokenContext* context : contexts) context->make_room(1);
   const Model& model = contexts.front()->model_;
   const Attend attend_each = [&](std::int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
     std::vector<at::Tensor> rows;
@@ -92,7 +85,7 @@ at::Tensor DecoderContext::add_token_each(std::span<DecoderContext* const> conte
   };
   at::Tensor x = model.embed(ids);
   for (std::int64_t l = 0; l < model.config().layers; ++l) x = model.layer(l, x, attend_each);
-  for (DecoderContext* context : contexts) ++context->length_;
+  for (TokenContext* context : contexts) context->advance(1);
   return x;
 }
 
@@ -101,26 +94,9 @@ at::Tensor DecoderContext::attend(std::int64_t layer, const at::Tensor& q, const
   const std::int64_t count = q.size(1), window = model_.config().sliding[static_cast<std::size_t>(layer)];
   const double scale = 1.0 / std::sqrt(static_cast<double>(model_.config().head_size));
   const at::Tensor queries = rope_.rotate(q.transpose(1, 2), length_);
-  at::Tensor keys = cache.keys.narrow(2, length_, count), values = cache.values.narrow(2, length_, count);
-  keys.copy_(rope_.rotate(k.transpose(1, 2), length_));
-  values.copy_(v.transpose(1, 2));
-
-  // Keys that some query still sees; those before lie outside every window.
-  const std::int64_t first = window > 0 ? std::max<std::int64_t>(0, length_ - window + 1) : 0;
-  const std::int64_t before = length_ - first, last = length_ + count - 1;
-  const bool is_cut = window > 0 && last - first >= window;
-  std::vector<AttentionPart> parts;
-  if (count == 1) {
-    const at::Tensor seen = cache.keys.narrow(2, first, before + 1);
-    parts.push_back({queries, seen, cache.values.narrow(2, first, before + 1), Visible::kAll, {}});
-  } else if (is_cut) {
-    parts.push_back({queries, cache.keys.narrow(2, first, before + count), cache.values.narrow(2, first, before + count), Visible::kMask,
-                     window_mask(length_, count, first, before + count, window, queries.device())});
-  } else {
-    if (before > 0) parts.push_back({queries, cache.keys.narrow(2, first, before), cache.values.narrow(2, first, before), Visible::kAll, {}});
-    parts.push_back({queries, keys, values, Visible::kCausal, {}});
-  }
-  return kernels::attention(parts, scale).transpose(1, 2).flatten(2);
+  cache.keys.narrow(2, length_, count).copy_(rope_.rotate(k.transpose(1, 2), length_));
+  cache.values.narrow(2, length_, count).copy_(v.transpose(1, 2));
+  return kernels::attention(local_parts(queries, cache.keys, cache.values, length_, window), scale).transpose(1, 2).flatten(2);
 }
 
 void DecoderContext::truncate(std::int64_t position) { length_ = std::min(length_, position); }
@@ -128,12 +104,6 @@ void DecoderContext::truncate(std::int64_t position) { length_ = std::min(length
 std::int64_t DecoderContext::bytes() const {
   const ModelConfig& c = model_.config();
   return 2 * batch_ * c.layers * c.kv_heads * c.head_size * length_ * static_cast<std::int64_t>(c10::elementSize(model_.placement().computed));
-}
-
-at::Tensor window_mask(std::int64_t first, std::int64_t count, std::int64_t first_key, std::int64_t keys, std::int64_t window, at::Device device) {
-  const auto options = at::TensorOptions().dtype(at::kLong).device(device);
-  const at::Tensor back = at::arange(first, first + count, options).unsqueeze(1) - at::arange(first_key, first_key + keys, options).unsqueeze(0);
-  return back.ge(0).logical_and(back.lt(window));
 }
 
 }  // namespace uio

@@ -1,4 +1,4 @@
-// What the decoder has before it: memories and raw tokens in text order, as keys and values at positions counted from 0.
+// What the decoder has before it: the interface, and memories and raw tokens in text order, as keys and values at positions counted from 0.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -12,21 +12,40 @@
 
 namespace uio {
 
+// Tokens go through the decoder; what they find before them, and how they attend to it, is the context's business.
+class TokenContext {
+ public:
+  explicit TokenContext(const Model& model) : model_(model) {}
+  virtual ~TokenContext() = default;
+
+  // Keys (un-rotated) and values [B, N, G, M, d] of one memory, any float dtype; N is of the layers that have memories.
+  virtual void add_memory(const at::Tensor& keys, const at::Tensor& values) = 0;
+  // How many tokens it still takes.
+  virtual std::int64_t room() const = 0;
+  // Runs tokens [B, T] through the decoder and keeps their keys and values. Returns the residual stream before the final norm, [B, T, D].
+  at::Tensor add_tokens(const at::Tensor& ids);
+  // One token for each of several contexts of one model, ids [B, 1]: their rows of each product are computed together, and each
+  // attends to its own past. Returns [B, 1, D]. Contexts have a batch of 1.
+  static at::Tensor add_token_each(std::span<TokenContext* const> contexts, const at::Tensor& ids);
+
+ protected:
+  virtual void make_room(std::int64_t count) = 0;  // so many tokens are about to come
+  virtual at::Tensor attend(std::int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) = 0;
+  virtual void advance(std::int64_t count) = 0;  // so many have gone through all layers
+
+  const Model& model_;
+};
+
 // Keys are kept rotated in one growing buffer a layer; memories come un-rotated and get the next positions when they are added.
 // Everything added before is seen by everything added after. B rows side by side advance in step.
-class DecoderContext {
+class DecoderContext : public TokenContext {
  public:
   // `positions`: how many may be needed in all (dynamic rope scaling looks at it).
   // Throws Error{kMismatch} naming both numbers when the model has fewer.
   DecoderContext(const Model& model, std::int64_t positions, std::int64_t batch = 1);
 
-  // Keys (un-rotated) and values [B, N, G, M, d] of one memory, any float dtype.
-  void add_memory(const at::Tensor& keys, const at::Tensor& values);
-  // Runs tokens [B, T] through the decoder and keeps their keys and values. Returns the residual stream before the final norm, [B, T, D].
-  at::Tensor add_tokens(const at::Tensor& ids);
-  // One token for each of several contexts of one model, ids [B, 1]: their rows of each product are computed together, and each
-  // attends to its own past. Returns [B, 1, D]. Contexts have a batch of 1.
-  static at::Tensor add_token_each(std::span<DecoderContext* const> contexts, const at::Tensor& ids);
+  void add_memory(const at::Tensor& keys, const at::Tensor& values) override;
+  std::int64_t room() const override { return positions_ - length_; }
   // Forgets everything from position `position` on.
   void truncate(std::int64_t position);
 
@@ -39,18 +58,15 @@ class DecoderContext {
   struct Cache {
     at::Tensor keys, values;  // [B, G, room, d]
   };
+  void make_room(std::int64_t count) override;
+  at::Tensor attend(std::int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) override;
+  void advance(std::int64_t count) override { length_ += count; }
   void reserve(std::int64_t length);
-  void check_room(std::int64_t more) const;
-  at::Tensor attend(std::int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v);
 
-  const Model& model_;
   std::int64_t positions_, batch_, length_ = 0, room_ = 0;
   RopeTable rope_;
   std::vector<Cache> layers_;
 };
-
-// What queries at `count` positions from `first` on see of `keys` positions from `first_key` on, in a sliding window: [count, keys] bool.
-at::Tensor window_mask(std::int64_t first, std::int64_t count, std::int64_t first_key, std::int64_t keys, std::int64_t window, at::Device device);
 
 // Throws Error{kMismatch} when `needed` positions are more than the model has; `what` names what needs them.
 void check_capacity(const Model& model, std::int64_t needed, const std::string& what);

@@ -1,22 +1,20 @@
-// A decoder at work on memories and text: the state machine of generation (arXiv 2406.18173, generation).
+// A decoder at work on memories and text: what generation asks of a method's state machine.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
-#include <memory>
-#include <optional>
 #include <span>
-#include <variant>
+#include <utility>
 #include <vector>
 
+#include "io/record.h"
 #include "memory/context.h"
-#include "memory/method.h"
+#include "memory/keys_values.h"
 
 namespace uio {
 
-// Text order is kept: memories, ended documents' tails and the local text lie one behind the other. When the local text has
-// grown to a whole segment it is compressed: its raw keys and values (the oldest L tokens) go, its memory comes.
+// Memories that are read come first; the local text grows behind them, and becomes memory as the method will have it.
 class DecoderSession {
  public:
   struct Compressed {
@@ -25,42 +23,32 @@ class DecoderSession {
     KeysValues kv;      // [1, N, G, M, d]
   };
 
-  // `method` null: nothing is ever compressed. `expected`: positions that may be needed (for dynamic rope scaling).
-  // `drop_oldest`: when positions run out the oldest memories go; otherwise Error{kMismatch} names the numbers.
-  DecoderSession(const Model& model, const MemoryMethod* method, std::int64_t expected, bool drop_oldest);
+  virtual ~DecoderSession() = default;
 
-  void add_memory(KeysValues memory);
-  // The local text so far belongs to a document that has ended: it stays raw, and what follows starts a new local text.
-  void end_document();
-  // The local text so far is a segment that its content closed: it is compressed though it is shorter than L.
-  void close_segment();
-  // Feeds tokens, compressing as segments fill up. Returns the last token's residual row, [1, D].
-  at::Tensor add_tokens(const std::vector<std::int32_t>& tokens);
+  virtual void add_memory(KeysValues memory) = 0;
+  // The local text so far belongs to a document that has ended: what follows starts a new local text.
+  virtual void end_document() = 0;
+  // A raw segment that was read, which becomes memory at once if it is a whole one. Returns the last token's residual row, [1, D],
+  // undefined without tokens; so does add_tokens.
+  virtual at::Tensor add_segment(const Segment& segment) = 0;
+  // Feeds tokens, compressing as the local text fills up.
+  virtual at::Tensor add_tokens(const std::vector<std::int32_t>& tokens) = 0;
 
   // What add_tokens does for one token in three parts, so that several sessions of one model can go through it side by side:
   // prepare each; add to all, tokens in the order of the sessions, [B, D] as the last rows; settle each.
-  void prepare(std::int64_t tokens = 1);  // makes room; throws Error{kMismatch} where there is none
+  virtual void prepare() = 0;  // makes room; throws Error{kMismatch} where there is none
   static at::Tensor add_token_each(std::span<DecoderSession* const> sessions, std::span<const std::int32_t> tokens);
-  void settle();  // compresses the local text when it is a whole segment
+  virtual void settle() = 0;  // compresses the local text when it is time to
 
   const std::vector<std::int32_t>& local() const { return local_; }
-  // Segments compressed by add_tokens since the last call.
-  std::vector<Compressed> take_compressed();
-  std::int64_t positions() const { return context_.length(); }
-  std::int64_t memories() const;
+  // Segments compressed since the last call.
+  std::vector<Compressed> take_compressed() { return std::exchange(compressed_, {}); }
 
- private:
-  using Entry = std::variant<KeysValues, std::vector<std::int32_t>>;  // a memory, or raw tokens that stay
-  void make_room(std::int64_t tokens);
-  void compress_local();
-  void rebuild();
+ protected:
+  virtual TokenContext& context() = 0;
+  // ids [1, count] int64.
+  static at::Tensor ids_of(const std::int32_t* tokens, std::int64_t count);
 
-  const Model& model_;
-  const MemoryMethod* method_;
-  bool drop_oldest_;
-  DecoderContext context_;
-  std::vector<Entry> entries_;  // before the local text
-  std::int64_t local_begin_ = 0;
   std::vector<std::int32_t> local_;
   std::vector<Compressed> compressed_;
 };

@@ -33,13 +33,12 @@ Generation::Generation(const Ready& ready, GenerateRequest request, std::vector<
       prompt_(encode_prompt(*ready.tokenizer, request_.prompt, request_.prompting, is_start_)),
       end_of_turn_(uio::end_of_turn(*ready.tokenizer, request_.prompting)),
       sampler_(request_.sampling, request_.seed),
-      session_(*ready.model, ready.method.get(), positions_of(blobs_) + static_cast<std::int64_t>(prompt_.size()) + request_.max_tokens,
-               request_.drop_oldest),
+      session_(ready.make_session(positions_of(blobs_) + static_cast<std::int64_t>(prompt_.size()) + request_.max_tokens, request_.drop_oldest)),
       stream_(*ready.tokenizer, (is_start_ && request_.prompt.empty()) || end_of_turn_ >= 0),  // an answer is a text of its own
       filter_(request_.sampling.stop) {
   for (const auto& blob : blobs_) read(*blob);
   for (const std::int32_t token : prompt_) sampler_.note(token);
-  if (!prompt_.empty()) last_ = session_.add_tokens(prompt_);
+  if (!prompt_.empty()) last_ = session_->add_tokens(prompt_);
   if (!last_.defined())
     throw Error(ErrorKind::kUsage, "nothing to continue from", "", "there is no prompt, and the memories end with a whole segment",
                 "give a prompt with --prompt");
@@ -54,16 +53,15 @@ Generation::Generation(const Ready& ready, GenerateRequest request, std::vector<
 void Generation::read(const Blob& blob) {
   std::size_t next = 0;
   for (const Record& record : blob.records) {
-    if (ends_document_) session_.end_document();
+    if (ends_document_) session_->end_document();
     ends_document_ = span_of(record).is_last;
     if (std::holds_alternative<Memory>(record)) {
-      if (!session_.local().empty()) session_.end_document();
-      session_.add_memory(blob.memories[next++]);
+      if (!session_->local().empty()) session_->end_document();
+      session_->add_memory(blob.memories[next++]);
     } else {
       const auto& segment = std::get<Segment>(record);
       for (const std::int32_t token : segment.tokens) sampler_.note(token);
-      if (!segment.tokens.empty()) last_ = session_.add_tokens(segment.tokens);
-      if (segment.is_closed) session_.close_segment();
+      if (const at::Tensor last = session_->add_segment(segment); last.defined()) last_ = last;
     }
   }
 }
@@ -74,8 +72,8 @@ const Provenance& Generation::provenance() const {
 }
 
 std::vector<Record> Generation::take_grown() {
-  grown_->add(session_.take_compressed());
-  return grown_->finish(session_.local());
+  grown_->add(session_->take_compressed());
+  return grown_->finish(session_->local());
 }
 
 void Generation::show(const std::string& text) {
@@ -121,13 +119,13 @@ void Generation::advance(std::span<Generation* const> generations, const std::fu
     generation.choose({logits.const_data_ptr<float>() + i * vocabulary, vocabulary});
     if (!generation.pending_) continue;
     try {
-      generation.session_.prepare();
+      generation.session_->prepare();
     } catch (const Error&) {
       fail(i);
       continue;
     }
     going.push_back(i);
-    sessions.push_back(&generation.session_);
+    sessions.push_back(generation.session_.get());
     tokens.push_back(*std::exchange(generation.pending_, std::nullopt));
   }
   if (going.empty()) return;
@@ -136,8 +134,8 @@ void Generation::advance(std::span<Generation* const> generations, const std::fu
     Generation& generation = *generations[going[k]];
     generation.last_ = fed.narrow(0, static_cast<std::int64_t>(k), 1);
     try {
-      generation.session_.settle();
-      if (generation.grown_) generation.grown_->add(generation.session_.take_compressed());
+      generation.session_->settle();
+      if (generation.grown_) generation.grown_->add(generation.session_->take_compressed());
     } catch (const Error&) {
       fail(going[k]);
     }

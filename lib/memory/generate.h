@@ -68,7 +68,7 @@ class Generation {
   std::vector<std::int32_t> prompt_;
   std::int32_t end_of_turn_;  // ends the answer of a chat; -1: no chat
   Sampler sampler_;
-  DecoderSession session_;
+  std::unique_ptr<DecoderSession> session_;
   std::optional<GrownMemory> grown_;
   TextStream stream_;
   StopFilter filter_;

@@ -56,9 +56,9 @@ Memory GrownMemory::memory_of(const Segment& segment, const DecoderSession::Comp
 }
 
 void GrownMemory::add(const std::vector<DecoderSession::Compressed>& compressed) {
-  const auto is_raw = [](const Record& record) {
+  const auto is_raw = [&](const Record& record) {
     const auto* segment = std::get_if<Segment>(&record);
-    return segment && segment->is_full();
+    return segment && ready_.method->is_whole(*segment);
   };
   for (const DecoderSession::Compressed& one : compressed) {
     while (next_raw_ < records_.size() && !is_raw(records_[next_raw_])) ++next_raw_;

@@ -47,7 +47,6 @@ std::string token_hash(const std::vector<std::int32_t>& tokens) {
 
 Memory memory_header(const Segment& segment, const MemoryMethod& method, const Model& model, Form form) {
   const Adapter& adapter = method.adapter();
-  const ModelConfig& c = model.config();
   Memory memory;
   memory.span = segment.span;
   memory.base = model.fingerprint();
@@ -55,15 +54,10 @@ Memory memory_header(const Segment& segment, const MemoryMethod& method, const M
   memory.adapter = adapter.fingerprint;
   memory.token_hash = token_hash(segment.tokens);
   memory.method = adapter.config.method;
-  memory.positions = name_of(adapter.config.positions);
   memory.form = form;
-  memory.dtype = dtype_of(model.placement().stored);
-  memory.layers = static_cast<std::uint32_t>(c.layers);
-  memory.kv_heads = form == Form::kKv ? static_cast<std::uint32_t>(c.kv_heads) : 1;
-  memory.head_size = static_cast<std::uint32_t>(form == Form::kKv ? c.head_size : c.hidden_size);
-  memory.memory_length = adapter.config.memory_length;
   memory.segment_length = adapter.config.segment_length;
   memory.token_count = static_cast<std::uint32_t>(segment.tokens.size());
+  method.describe(memory);
   return memory;
 }
 
@@ -89,21 +83,30 @@ at::Tensor hidden_from_record(const Memory& memory) {
 
 KeysValues from_record(const Memory& memory, const Model& model, const std::string& tokenizer, const MemoryMethod* method) {
   const ModelConfig& c = model.config();
+  if (method) check(memory, "method", memory.method, method->adapter().config.method);
+  else if (!find_method(memory.method).has_positions) check(memory, "method", memory.method, "without one");
   check(memory, "base model", memory.base, model.fingerprint());
   check(memory, "tokenizer", memory.tokenizer, tokenizer);
   if (method) check(memory, "adapter", memory.adapter, method->adapter().fingerprint);
-  check(memory, "layers", memory.layers, c.layers);
-  const std::int64_t slots = memory.memory_length;
-  if (memory.form == Form::kHidden) {
-    if (!method)
-      throw Error(ErrorKind::kUsage, "no adapter", model.directory(), "memories in hidden form need the adapter that made them");
-    check(memory, "hidden size", memory.head_size, c.hidden_size);
-    return method->transfer(hidden_from_record(memory).to(model.placement().device));
-  }
-  check(memory, "KV heads", memory.kv_heads, c.kv_heads);
-  check(memory, "head size", memory.head_size, c.head_size);
-  const std::vector<std::int64_t> shape = {1, c.layers, c.kv_heads, slots, c.head_size};
+  if (memory.form == Form::kHidden && !method)
+    throw Error(ErrorKind::kUsage, "no adapter", model.directory(), "memories in hidden form need the adapter that made them");
+  Memory wanted = memory;
+  wanted.layers = static_cast<std::uint32_t>(c.layers);
+  wanted.kv_heads = static_cast<std::uint32_t>(c.kv_heads);
+  wanted.head_size = static_cast<std::uint32_t>(c.head_size);
+  if (method) method->describe(wanted);
+  const bool is_hidden = memory.form == Form::kHidden;
+  check(memory, "layers", memory.layers, wanted.layers);
+  check(memory, "KV heads", memory.kv_heads, wanted.kv_heads);
+  check(memory, is_hidden ? "hidden size" : "head size", memory.head_size, wanted.head_size);
+  check(memory, "memory tokens", memory.memory_length, wanted.memory_length);
+  if (is_hidden) return method->transfer(hidden_from_record(memory).to(model.placement().device));
+  const std::vector<std::int64_t> shape = {1, memory.layers, memory.kv_heads, memory.memory_length, memory.head_size};
   return {tensor_of(memory.keys, shape, memory.dtype), tensor_of(memory.values, shape, memory.dtype)};
+}
+
+KeysValues as_kept(const KeysValues& memory, Precision precision) {
+  return {as_kept(memory.keys, Along::kChannel, precision), as_kept(memory.values, Along::kToken, precision)};
 }
 
 at::Tensor as_kept(const at::Tensor& tensor, Along along, Precision precision) {

@@ -16,8 +16,8 @@ Memory to_record(const Segment& segment, const MemoryMethod& method, const Model
                  const at::Tensor& keys, const at::Tensor& values);
 
 // Keys and values [1, N, G, M, d] of a record, un-rotated. Hidden forms go through the transfer head, which needs `method`.
-// Throws Error{kMismatch} naming both values when the record was made with another base, tokenizer or adapter, or has other shapes.
-// `method` may be null: then kv forms are taken whatever adapter made them.
+// Throws Error{kMismatch} naming both values when the record was made with another base, tokenizer, method or adapter, or has other shapes.
+// `method` may be null: then kv forms of methods whose memories have positions are taken, whatever adapter made them.
 KeysValues from_record(const Memory& memory, const Model& model, const std::string& tokenizer, const MemoryMethod* method);
 
 // Hidden states [1, N, M, D] of a record in the hidden form that from_record() has taken.
@@ -25,6 +25,8 @@ at::Tensor hidden_from_record(const Memory& memory);
 
 // What a memory's tensor [..., M, d] is after it was kept with this precision. Throws Error{kData} where it cannot be.
 at::Tensor as_kept(const at::Tensor& tensor, Along along, Precision precision);
+// The same of keys, along their channels, and values, along their tokens.
+KeysValues as_kept(const KeysValues& memory, Precision precision);
 
 // SHA-256 of token ids as int32, little endian.
 std::string token_hash(const std::vector<std::int32_t>& tokens);

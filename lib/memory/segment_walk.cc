@@ -11,12 +11,14 @@
 namespace uio {
 
 SegmentWalk::SegmentWalk(const CompressJob& job, JobIo& io, const Ready& ready)
-    : job_(job), io_(io), ready_(ready), method_(ready.need_method()), batch_(static_cast<std::size_t>(job.batch)) {
+    : job_(job), io_(io), ready_(ready), method_(ready.need_method()), batch_(method_.is_recurrent() ? 1 : static_cast<std::size_t>(job.batch)) {
+  if (method_.is_recurrent() && !job.memory_cache.empty())
+    io.host->note("cache: not used, memories of method " + method_.adapter().config.method + " depend on those before them");
   if (has_cache()) arithmetic_ = describe_arithmetic(*ready.model);
 }
 
 void SegmentWalk::run() {
-  RecordSource source(io_.inputs, *ready_.tokenizer, static_cast<std::uint32_t>(method_.segment_length()), {}, io_.host);
+  RecordSource source(io_.inputs, *ready_.tokenizer, method_.cutting(), {}, io_.host);
   while (auto record = source.next()) {
     if (!provenance_ || source.provenance() != *provenance_) {  // inputs of other origin get a section of their own
       end();
@@ -49,9 +51,10 @@ void SegmentWalk::add(Segment segment, const std::string& input) {
     throw Error(ErrorKind::kData, "bad segment", input, "closed by its content with " + std::to_string(count) + " tokens, from 1 to " +
                 std::to_string(method_.segment_length()) + " can be compressed");
   // Only segments of the same length go side by side.
-  if (segment.is_full() && waiting_full_ > 0 && count != full_length_) flush();
-  if (segment.is_full()) full_length_ = count;
-  waiting_full_ += segment.is_full();
+  const bool is_whole = method_.is_whole(segment);
+  if (is_whole && waiting_full_ > 0 && count != full_length_) flush();
+  if (is_whole) full_length_ = count;
+  waiting_full_ += is_whole;
   waiting_.push_back(std::move(segment));
   if (waiting_full_ == 0 || waiting_full_ >= batch_) flush();
 }
@@ -60,12 +63,12 @@ void SegmentWalk::add(Segment segment, const std::string& input) {
 void SegmentWalk::flush() {
   std::vector<const Segment*> full;
   for (const Segment& segment : waiting_)
-    if (segment.is_full()) full.push_back(&segment);
+    if (method_.is_whole(segment)) full.push_back(&segment);
   std::vector<Memory> memories = memories_of(full);
   for (Memory& memory : memories) memory.precision = job_.precision;  // the cache keeps what was computed: one entry for all precisions
   std::size_t at = 0;
   for (const Segment& segment : waiting_) {
-    if (segment.is_full()) write(memories[at++]);
+    if (method_.is_whole(segment)) write(memories[at++]);
     else write(segment);
     done_ += segment.tokens.size();
   }

@@ -37,7 +37,8 @@ class SegmentWalk {
   JobIo& io() { return io_; }
   const Model& model() const { return *ready_.model; }
   const MemoryMethod& method() const { return method_; }
-  bool has_cache() const { return !job_.memory_cache.empty(); }
+  // What a recurrent method makes of a segment, the segment alone does not tell.
+  bool has_cache() const { return !job_.memory_cache.empty() && !method_.is_recurrent(); }
   // Segments whose memories came from the cache, and were made.
   std::uint64_t found() const { return found_; }
   std::uint64_t made() const { return made_; }

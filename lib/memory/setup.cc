@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "io/path.h"
+#include "memory/slot_session.h"
 #include "model/placement.h"
 
 namespace uio {
@@ -15,6 +16,11 @@ const MemoryMethod& Ready::need_method() const {
     throw Error(ErrorKind::kUsage, "no adapter", model->directory(), "it has no folder 'adapter', and no --adapter was given",
                 "--adapter fresh makes an untrained one, to try things out");
   return *method;
+}
+
+std::unique_ptr<DecoderSession> Ready::make_session(std::int64_t expected, bool drop_oldest) const {
+  if (method) return method->make_session(expected, drop_oldest);
+  return std::make_unique<SlotSession>(*model, nullptr, expected, drop_oldest);
 }
 
 std::unique_ptr<Tokenizer> open_tokenizer(const std::string& directory) {

@@ -17,6 +17,8 @@ struct Ready {
 
   // The method, or Error{kUsage} that says how to get an adapter.
   const MemoryMethod& need_method() const;
+  // The method's state machine of generation, or without a method that of memories at positions, where nothing is ever compressed.
+  std::unique_ptr<DecoderSession> make_session(std::int64_t expected, bool drop_oldest) const;
 };
 
 enum class AdapterNeed { kNo, kIfThere, kYes };

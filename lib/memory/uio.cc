@@ -10,9 +10,11 @@
 #include "base/error.h"
 #include "kernels/attention.h"
 #include "memory/method.h"
+#include "memory/slot_session.h"
 #include "memory/uio_cost.h"
 #include "model/recompute.h"
 #include "model/rope.h"
+#include "model/tensor.h"
 
 namespace uio {
 namespace {
@@ -65,6 +67,23 @@ class Uio : public MemoryMethod {
     const auto stored = model_.placement().stored;
     return {at::stack(keys, 1).to(stored), at::stack(values, 1).to(stored)};
   }
+
+  void describe(Memory& memory) const override {
+    const ModelConfig& c = model_.config();
+    const bool is_kv = memory.form == Form::kKv;
+    memory.positions = name_of(adapter_.config.positions);
+    memory.dtype = dtype_of(model_.placement().stored);
+    memory.layers = static_cast<std::uint32_t>(c.layers);
+    memory.kv_heads = is_kv ? static_cast<std::uint32_t>(c.kv_heads) : 1;
+    memory.head_size = static_cast<std::uint32_t>(is_kv ? c.head_size : c.hidden_size);
+    memory.memory_length = adapter_.config.memory_length;
+  }
+
+  std::unique_ptr<TokenContext> make_context(std::int64_t positions) const override { return std::make_unique<DecoderContext>(model_, positions); }
+  std::unique_ptr<DecoderSession> make_session(std::int64_t expected, bool drop_oldest) const override {
+    return std::make_unique<SlotSession>(model_, this, expected, drop_oldest);
+  }
+  void walk(const Walk& walk, const EmitRows& emit) const override { walk_slots(model_, *this, walk, emit); }
 
   double segment_flops(std::int64_t tokens, Form form) const override { return uio_flops(model_.config(), adapter_, tokens, form); }
   void rehearse(std::int64_t batch, std::int64_t tokens, Form form) const override {

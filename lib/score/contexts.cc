@@ -3,18 +3,16 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <deque>
 #include <limits>
 
 #include "base/error.h"
 #include "memory/context.h"
-#include "memory/memory_tensor.h"
 #include "memory/streaming.h"
+#include "memory/walk.h"
 
 namespace uio {
 namespace {
 
-constexpr std::int64_t kTokensAtOnce = 1024;  // of one pass: bounds the activations
 constexpr std::int64_t kSinks = 4;            // arXiv 2309.17453, section 3.3
 
 std::int64_t size_of(const ScoreInput& in) { return static_cast<std::int64_t>(in.ids.size()); }
@@ -97,88 +95,14 @@ std::vector<double> score_none(const ScoreInput& in) {
   return out;
 }
 
-// Memories of whole segments of the document, encoded several at a time as they are asked for.
-class SegmentMemories {
- public:
-  SegmentMemories(const ScoreInput& in, std::int64_t count) : in_(in), method_(in.ready.need_method()), count_(count) {}
-
-  // Memories must be asked for in order.
-  KeysValues next() {
-    if (ready_.empty()) {
-      const std::int64_t length = method_.segment_length();
-      const std::int64_t batch = std::min(count_ - encoded_, in_.batch > 0 ? in_.batch : std::max<std::int64_t>(1, 2 * kTokensAtOnce / length));
-      const at::Tensor ids = ids_of(in_, encoded_ * length, (encoded_ + batch) * length).view({batch, length});
-      const KeysValues kv = kept(method_.encode(ids));
-      for (std::int64_t row = 0; row < batch; ++row) ready_.push_back({kv.keys.narrow(0, row, 1), kv.values.narrow(0, row, 1)});
-      encoded_ += batch;
-    }
-    KeysValues memory = ready_.front();
-    ready_.pop_front();
-    return memory;
-  }
-
- private:
-  // What the decoder reads of memories that were written to a blob.
-  KeysValues kept(const at::Tensor& hidden) const {
-    if (in_.form == Form::kHidden) return method_.transfer(as_kept(hidden, Along::kChannel, in_.precision));
-    const KeysValues kv = method_.transfer(hidden);
-    return {as_kept(kv.keys, Along::kChannel, in_.precision), as_kept(kv.values, Along::kToken, in_.precision)};
-  }
-
-  const ScoreInput& in_;
-  const MemoryMethod& method_;
-  std::int64_t count_, encoded_ = 0;
-  std::deque<KeysValues> ready_;
-};
-
-// Memories of all earlier segments, own segment raw. With --last: whole segments of the context as memories, its remainder raw.
+// What the method lets a token see: its own segment, or window, raw and memories of all before.
 std::vector<double> score_memory(const ScoreInput& in) {
   std::vector<double> out = unscored(in);
-  const Model& model = *in.ready.model;
-  const MemoryMethod& method = in.ready.need_method();
-  const std::int64_t n = size_of(in), length = method.segment_length(), slots = method.memory_length(), capacity = model.config().capacity();
-  if (n < 2) return out;
-
-  // Local passes [begin, end), each after the memories of all segments before `begin`.
-  struct Pass {
-    std::int64_t begin, end;
-  };
-  std::vector<Pass> passes;
-  if (in.has_context_only) {
-    const std::int64_t whole = in.first_target / length * length;
-    // Without a remainder nothing raw stands before the first target: it is predicted as when walking, by the end of the last segment.
-    if (whole == in.first_target && whole > 0) passes.push_back({whole - length, whole});
-    passes.push_back({whole, n - 1});
-  } else {
-    for (std::int64_t begin = 0; begin < n - 1; begin += length) passes.push_back({begin, std::min(begin + length, n - 1)});
-  }
-  std::int64_t needed = 1;
-  for (const Pass& p : passes) needed = std::max(needed, p.begin / length * slots + p.end - p.begin);
-  if (!in.drop_oldest) need(in, "memory", needed);
-  else for (const Pass& p : passes) need(in, "memory", p.end - p.begin);
-
-  DecoderContext context(model, std::min(needed, capacity));
-  SegmentMemories memories(in, passes.back().begin / length);
-  std::deque<KeysValues> kept;
-  std::int64_t added = 0;
-  for (const Pass& p : passes) {
-    context.truncate(static_cast<std::int64_t>(kept.size()) * slots);
-    for (; added < p.begin / length; ++added) {
-      kept.push_back(memories.next());
-      if (in.drop_oldest && static_cast<std::int64_t>(kept.size()) * slots > context.capacity()) {
-        kept.pop_front();
-        context.truncate(0);
-        for (std::size_t i = 0; i + 1 < kept.size(); ++i) context.add_memory(kept[i].keys, kept[i].values);
-      }
-      context.add_memory(kept.back().keys, kept.back().values);
-    }
-    if (context.length() + p.end - p.begin > context.capacity()) {  // only with drop_oldest: the oldest go
-      context.truncate(0);
-      while (static_cast<std::int64_t>(kept.size()) * slots + p.end - p.begin > context.capacity()) kept.pop_front();
-      for (const KeysValues& memory : kept) context.add_memory(memory.keys, memory.values);
-    }
-    pass(in, context, p.begin, p.end, out);
-  }
+  const Walk walk{in.document, in.ids, in.first_target, in.has_context_only, in.drop_oldest, in.batch, in.form, in.precision};
+  in.ready.need_method().walk(walk, [&](std::int64_t first, const at::Tensor& rows) {
+    predict(in, rows, first + 1, out);
+    in.host.progress(static_cast<std::uint64_t>(first + rows.size(0)), static_cast<std::uint64_t>(size_of(in)), "tokens");
+  });
   return out;
 }
 

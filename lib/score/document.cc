@@ -39,7 +39,7 @@ std::optional<ScoredDocument> DocumentGatherer::next() {
     if (!std::holds_alternative<Segment>(*record))
       throw Error(ErrorKind::kMismatch, "nothing to score", source_.input(), "it holds memories; score the text or its segments");
     auto& segment = std::get<Segment>(*record);
-    if (segment.is_closed)
+    if (segment.is_closed && !takes_closed_)
       throw Error(ErrorKind::kMismatch, "segment closed by its content", segment.span.document, "contexts are made of segments of one length",
                   "score the text itself, or segments with --boundaries fixed");
     if (is_first) document.id = segment.span.document;

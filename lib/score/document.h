@@ -21,14 +21,15 @@ struct ScoredDocument {
 };
 
 // Gathers the segments of one document after the other. Throws Error{kData} for segments out of order,
-// Error{kMismatch} for memories.
+// Error{kMismatch} for memories, and for segments closed by their content unless they are to be taken.
 class DocumentGatherer {
  public:
-  explicit DocumentGatherer(RecordSource& source) : source_(source) {}
+  explicit DocumentGatherer(RecordSource& source, bool takes_closed = false) : source_(source), takes_closed_(takes_closed) {}
   std::optional<ScoredDocument> next();
 
  private:
   RecordSource& source_;
+  bool takes_closed_;
 };
 
 }  // namespace uio

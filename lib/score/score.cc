@@ -54,7 +54,8 @@ class Perplexity {
   void run() {
     ReadingHost reading(*io_.host);
     RecordSource source(io_.inputs, *ready_.tokenizer, static_cast<std::uint32_t>(length_), document_options(job_), &reading);
-    DocumentGatherer documents(source);
+    // Windows before a tail of its own length are closed, and are cut anew.
+    DocumentGatherer documents(source, ready_.method && ready_.method->cutting().tail > 0);
     while (const auto document = documents.next()) score_document(*document);
     for (const ContextEntry* context : contexts_) {
       if (!documents_.contains(context)) continue;

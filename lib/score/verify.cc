@@ -9,7 +9,7 @@
 #include "base/error.h"
 #include "io/json.h"
 #include "io/stream.h"
-#include "memory/context.h"
+#include "memory/earlier_memories.h"
 #include "memory/memory_tensor.h"
 #include "text/segment_source.h"
 
@@ -33,14 +33,13 @@ double excused(const Memory& memory) {
 double largest(const at::Tensor& tensor) { return tensor.numel() ? tensor.abs().max().item<double>() : 0; }
 
 // Mean over positions of KL(fresh ‖ stored) between next-token distributions after one memory, over the segment's first tokens.
-double divergence(const Model& model, const KeysValues& fresh, const KeysValues& stored, const Segment& segment) {
+double divergence(const Model& model, const MemoryMethod& method, const KeysValues& fresh, const KeysValues& stored, const Segment& segment) {
   const std::int64_t count = std::min<std::int64_t>(kProbe, static_cast<std::int64_t>(segment.tokens.size()));
   const at::Tensor ids = at::tensor(at::ArrayRef<std::int32_t>(segment.tokens.data(), static_cast<std::size_t>(count)), at::kInt).to(at::kLong).unsqueeze(0);
   const auto predict = [&](const KeysValues& memory) {
-    const std::int64_t room = std::min(model.config().capacity(), memory.keys.size(3) + count);
-    DecoderContext context(model, room);
-    context.add_memory(memory.keys, memory.values);
-    const at::Tensor x = context.add_tokens(ids.narrow(1, 0, room - memory.keys.size(3)));
+    const auto context = method.make_context(std::min(model.config().capacity(), memory.keys.size(3) + count));
+    context->add_memory(memory.keys, memory.values);
+    const at::Tensor x = context->add_tokens(ids.narrow(1, 0, std::min(count, context->room())));
     return at::log_softmax(model.logits(model.final_norm(x.squeeze(0))).to(at::kDouble), -1);
   };
   const at::Tensor p = predict(fresh), q = predict(stored);
@@ -54,12 +53,13 @@ void verify(const ScoreJob& job, JobIo& io, const Ready& ready, DocumentOptions 
   const MemoryMethod& method = ready.need_method();
   const auto blob = open_source(job.verify);
   RecordReader reader(*blob);
-  RecordSource source(io.inputs, *ready.tokenizer, static_cast<std::uint32_t>(method.segment_length()), options, io.host);
+  RecordSource source(io.inputs, *ready.tokenizer, method.cutting(), options, io.host);
   const double least_tolerance = job.tolerance > 0 ? job.tolerance : default_tolerance(model.placement().stored);
 
   double worst = 0, worst_kl = 0, most_tolerance = least_tolerance;
   std::string failed;  // the first memory that differs by more than it may
   std::uint64_t compared = 0;
+  EarlierMemories earlier;
   const auto where = [](const Span& span) { return span.document + "/" + std::to_string(span.segment); };
   for (;;) {
     auto stored = reader.next();
@@ -73,21 +73,23 @@ void verify(const ScoreJob& job, JobIo& io, const Ready& ready, DocumentOptions 
     const auto& segment = std::get<Segment>(*own);
     const bool is_memory = std::holds_alternative<Memory>(*stored);
     const std::string has = is_memory ? std::get<Memory>(*stored).token_hash : token_hash(std::get<Segment>(*stored).tokens);
-    if (is_memory != segment.is_full() || has != token_hash(segment.tokens))
+    if (is_memory != method.is_whole(segment) || has != token_hash(segment.tokens))
       throw Error(ErrorKind::kMismatch, "blob was made from another text", job.verify,
                   where(span_of(*stored)) + " has tokens " + has + ", the text's " + where(segment.span) + " has " + token_hash(segment.tokens));
     if (!is_memory) continue;
 
     const auto& memory = std::get<Memory>(*stored);
     const KeysValues there = from_record(memory, model, ready.tokenizer->fingerprint(), &method);
-    const at::Tensor hidden = method.encode(at::tensor(segment.tokens, at::kInt).to(at::kLong).unsqueeze(0));
+    if (method.is_recurrent()) earlier.begin(segment.span);
+    const at::Tensor hidden = method.encode(at::tensor(segment.tokens, at::kInt).to(at::kLong).unsqueeze(0), earlier.memories());
+    if (method.is_recurrent()) earlier.add(hidden);
     const KeysValues fresh = method.transfer(hidden);
     const auto difference = [&](const at::Tensor& a, const at::Tensor& b) {
       const at::Tensor wide = b.to(at::kCPU, at::kDouble);
       return largest(a.to(at::kCPU, at::kDouble) - wide) / std::max(largest(wide), std::numeric_limits<double>::min());
     };
     const double keys = difference(there.keys, fresh.keys), values = difference(there.values, fresh.values);
-    const double kl = divergence(model, fresh, there, segment);
+    const double kl = divergence(model, method, fresh, there, segment);
     // The verdict is on what is stored. NaN compares false with everything: it must not slip through a maximum.
     const double states = memory.form == Form::kHidden ? difference(hidden_from_record(memory), hidden) : std::max(keys, values);
     const bool is_number = !std::isnan(keys) && !std::isnan(values) && !std::isnan(states);

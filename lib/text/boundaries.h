@@ -16,9 +16,12 @@ enum class Boundaries {
 
 // How documents are cut.
 struct Cutting {
-  Cutting(std::uint32_t segment_length, Boundaries where = Boundaries::kFixed) : length(segment_length), boundaries(where) {}
+  Cutting(std::uint32_t segment_length, Boundaries where = Boundaries::kFixed, std::uint32_t kept_tail = 0)
+      : length(segment_length), boundaries(where), tail(where == Boundaries::kFixed ? kept_tail : 0) {}
   std::uint32_t length;  // L: the greatest of a segment
   Boundaries boundaries;
+  // Of fixed ones: so many tokens at a document's end are its tail, at most L, and all before them is closed segments; 0: what L leaves over.
+  std::uint32_t tail;
   // The smallest of a segment that its content closes: half of L, rounded up. All ends in between being equally likely, the mean is
   // three quarters of L.
   std::uint32_t least() const { return length - length / 2; }

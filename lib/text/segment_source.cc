@@ -17,8 +17,8 @@ constexpr std::size_t kMarkBytes = 16;  // what looks_like_stream needs
 // Texts one segment at a time: pieces are pushed into the segmenter until it has emitted something.
 class TextRecords {
  public:
-  TextRecords(Source& source, const Tokenizer& tokenizer, std::uint32_t segment_length, DocumentOptions options)
-      : reader_(read_documents(source, options)), tokenizer_(tokenizer), segment_length_(segment_length), options_(options) {}
+  TextRecords(Source& source, const Tokenizer& tokenizer, Cutting cutting, DocumentOptions options)
+      : reader_(read_documents(source, options)), tokenizer_(tokenizer), cutting_(cutting), options_(options) {}
 
   std::optional<Record> next() {
     const EmitSegment keep = [this](Segment segment) { ready_.push_back(std::move(segment)); };
@@ -26,7 +26,7 @@ class TextRecords {
       if (!segmenter_) {
         const std::optional<std::string> document = reader_->next_document();
         if (!document) return std::nullopt;
-        segmenter_.emplace(tokenizer_, segment_length_, options_.replace_invalid, *document, reader_->weighting());
+        segmenter_.emplace(tokenizer_, cutting_, options_.replace_invalid, *document, reader_->weighting());
       }
       const std::string piece = reader_->next_piece();
       if (!piece.empty()) {
@@ -44,7 +44,7 @@ class TextRecords {
  private:
   std::unique_ptr<DocumentReader> reader_;
   const Tokenizer& tokenizer_;
-  std::uint32_t segment_length_;
+  Cutting cutting_;
   DocumentOptions options_;
   std::optional<DocumentSegmenter> segmenter_;
   std::deque<Segment> ready_;
@@ -55,7 +55,7 @@ class TextRecords {
 struct RecordSource::State {
   std::vector<std::string> inputs;
   const Tokenizer& tokenizer;
-  std::uint32_t segment_length;
+  Cutting cutting;
   DocumentOptions options;
   Host* host;
 
@@ -92,8 +92,8 @@ struct RecordSource::State {
       reader = std::make_unique<RecordReader>(*source);
       return;
     }
-    if (segment_length == 0) throw Error(ErrorKind::kUsage, "not a stream", name, "text needs a segment length here");
-    text = std::make_unique<TextRecords>(*source, tokenizer, segment_length, options);
+    if (cutting.length == 0) throw Error(ErrorKind::kUsage, "not a stream", name, "text needs a segment length here");
+    text = std::make_unique<TextRecords>(*source, tokenizer, cutting, options);
   }
 
   void close() {
@@ -111,17 +111,17 @@ struct RecordSource::State {
                   "its fingerprint is " + found.substr(0, 12) + ", this model's is " + tokenizer.fingerprint().substr(0, 12));
     }
     const Segment* segment = std::get_if<Segment>(&record);
-    if (segment && segment_length != 0 && segment->segment_length != segment_length) {
+    if (segment && cutting.length != 0 && segment->segment_length != cutting.length) {
       throw Error(
           ErrorKind::kMismatch, "segments of another length", name,
-          "they have " + std::to_string(segment->segment_length) + " tokens, expected " + std::to_string(segment_length));
+          "they have " + std::to_string(segment->segment_length) + " tokens, expected " + std::to_string(cutting.length));
     }
   }
 };
 
-RecordSource::RecordSource(std::vector<std::string> inputs, const Tokenizer& tokenizer, std::uint32_t segment_length,
+RecordSource::RecordSource(std::vector<std::string> inputs, const Tokenizer& tokenizer, Cutting cutting,
                            DocumentOptions options, Host* host)
-    : state_(new State{std::move(inputs), tokenizer, segment_length, options, host}) {
+    : state_(new State{std::move(inputs), tokenizer, cutting, options, host}) {
   if (state_->inputs.empty()) state_->inputs.push_back("-");
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/host.h"
 #include "io/record.h"
+#include "text/boundaries.h"
 #include "text/documents.h"
 #include "text/tokenizer.h"
 
@@ -17,10 +18,10 @@ namespace uio {
 // Walks several inputs, each a stream of ours or text; one record at a time, in memory that does not grow with them.
 class RecordSource {
  public:
-  // `inputs`: paths, `-` is standard input; none is standard input. `segment_length` cuts texts, and is demanded of streams'
-  // segments; 0 demands nothing and refuses texts. `tokenizer` and `host` must outlive it; without a host, or if it is the last
+  // `inputs`: paths, `-` is standard input; none is standard input. `cutting` cuts texts, and its length is demanded of streams'
+  // segments; length 0 demands nothing and refuses texts. `tokenizer` and `host` must outlive it; without a host, or if it is the last
   // input and none succeeded, an input that cannot be opened throws; otherwise the host is told and the next one is read.
-  RecordSource(std::vector<std::string> inputs, const Tokenizer& tokenizer, std::uint32_t segment_length,
+  RecordSource(std::vector<std::string> inputs, const Tokenizer& tokenizer, Cutting cutting,
                DocumentOptions options, Host* host = nullptr);
   ~RecordSource();
 

@@ -2,6 +2,7 @@
 // becomes tokens, and L tokens, or those up to a better end (boundaries.h), with the bytes that they span (kept_) become a segment.
 #include "text/segmenter.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <utility>
 
@@ -76,6 +77,10 @@ void DocumentSegmenter::finish(const EmitSegment& emit) {
   incoming_.clear();
   encode(text_.size(), emit);
   if (weighting_ && weighting_->scores_end() && tokenizer_.eos() >= 0) push(tokenizer_.eos(), byte_end_, 1, emit);
+  while (cutting_.tail > 0 && tokens_.size() > cutting_.tail) {
+    const std::size_t count = std::min<std::size_t>(cutting_.length, tokens_.size() - cutting_.tail);
+    emit_segment(count, byte_ends_[count - 1], false, emit);
+  }
   // Full, and so the place of its end is settled whatever would follow.
   if (finder_ && tokens_.size() == cutting_.length) {
     const std::size_t count = next_count();
@@ -115,21 +120,19 @@ void DocumentSegmenter::encode(std::size_t size, const EmitSegment& emit) {
 }
 
 void DocumentSegmenter::push(std::int32_t id, std::uint64_t byte_end, std::uint8_t weight, const EmitSegment& emit) {
-  if (tokens_.size() == cutting_.length) {
+  if (tokens_.size() == cutting_.length + cutting_.tail) {
     const std::size_t count = next_count();
-    emit_segment(count, finder_ ? byte_ends_[count - 1] : byte_end_, false, emit);
+    emit_segment(count, byte_ends_.empty() ? byte_end_ : byte_ends_[count - 1], false, emit);
   }
-  if (finder_) {
-    finder_->add(id, std::string_view(kept_).substr(kept_used_ + (byte_end_ - byte_begin_), byte_end - byte_end_));
-    byte_ends_.push_back(byte_end);
-  }
+  if (finder_) finder_->add(id, std::string_view(kept_).substr(kept_used_ + (byte_end_ - byte_begin_), byte_end - byte_end_));
+  if (finder_ || cutting_.tail > 0) byte_ends_.push_back(byte_end);
   tokens_.push_back(id);
   if (weighting_) weights_.push_back(weight);
   byte_end_ = byte_end;
 }
 
-// How many of L tokens make the next segment.
-std::size_t DocumentSegmenter::next_count() const { return finder_ ? finder_->best() : tokens_.size(); }
+// How many of the first L tokens make the next segment.
+std::size_t DocumentSegmenter::next_count() const { return finder_ ? finder_->best() : cutting_.length; }
 
 void DocumentSegmenter::emit_segment(std::size_t count, std::uint64_t byte_end, bool is_last, const EmitSegment& emit) {
   Segment segment;
@@ -140,8 +143,10 @@ void DocumentSegmenter::emit_segment(std::size_t count, std::uint64_t byte_end, 
   if (finder_) {
     segment.is_closed = !is_last || tokens_.size() == cutting_.length;
     finder_->drop(count);
-    take(byte_ends_, count);
+  } else {
+    segment.is_closed = cutting_.tail > 0 && !is_last;
   }
+  take(byte_ends_, count);
   first_token_ += count;
   segment.tokens = take(tokens_, count);
   segment.weights = take(weights_, count);

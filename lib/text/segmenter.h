@@ -22,6 +22,7 @@ namespace uio {
 // ends to where its last token ends; the last one spans to the end of the document. BOS and EOS span no byte.
 // Where segments end by content, each is closed but the last, which is the tail unless it is closed too: the end of a document is no end
 // that its content asks for. Appending to a document then leaves its closed segments as they are.
+// Where the tail has a length of its own, the segments before it are closed, and the last of those may be shorter than L.
 using EmitSegment = std::function<void(Segment)>;
 
 // Cuts one document that comes in pieces.
@@ -61,10 +62,10 @@ class DocumentSegmenter {
 
   std::string kept_;  // the document's bytes from the last segment's end, and before it up to kept_used_ bytes already emitted
   std::size_t kept_used_ = 0;
-  std::vector<std::int32_t> tokens_;   // not in a segment yet, at most L
+  std::vector<std::int32_t> tokens_;   // not in a segment yet, at most L and the tail
   std::vector<std::uint8_t> weights_;  // of those tokens; empty without a weighting
-  std::optional<BoundaryFinder> finder_;  // where segments end by content, and then:
-  std::vector<std::uint64_t> byte_ends_;  // of those tokens
+  std::optional<BoundaryFinder> finder_;  // where segments end by content
+  std::vector<std::uint64_t> byte_ends_;  // of those tokens, where segments may end before the last of them
   std::optional<WeightCursor> weighting_;
   std::uint64_t segment_ = 0, first_token_ = 0, byte_begin_ = 0, byte_end_ = 0;
 };

@@ -9,6 +9,7 @@
 #include "kernels/attention.h"
 #include "kernels/cross_entropy.h"
 #include "memory/context.h"
+#include "memory/local_parts.h"
 #include "model/recompute.h"
 
 namespace uio {

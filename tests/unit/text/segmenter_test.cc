@@ -61,6 +61,29 @@ TEST_CASE("segments of hostile documents join to the document, and their ids to 
   }
 }
 
+TEST_CASE("a tail of its own length, and closed segments before it") {
+  const auto tokenizer = load_golden(kGoldenNames[0]);
+  for (const std::string& text : {hostile_text(3000, 15), random_text(900, 16), std::string(), std::string("one")}) {
+    const std::vector<std::int32_t> ids = ids_of(tokenizer->encode(text));
+    const std::size_t total = ids.size() + (tokenizer->bos() >= 0);
+    for (const std::uint32_t length : {1u, 7u, 64u, 100000u})
+      for (const std::uint32_t tail : {1u, 5u, 7u, 64u}) {
+        if (tail > length) continue;
+        INFO(text.size() << " bytes, L " << length << ", tail " << tail);
+        const std::vector<Segment> segments = segment_text(*tokenizer, {length, Boundaries::kFixed, tail}, "doc", text);
+        check_segments(segments, *tokenizer, length, text, ids);
+        CHECK(segments.back().tokens.size() == std::min<std::size_t>(tail, total));
+        CHECK_FALSE(segments.back().is_closed);
+        for (std::size_t i = 0; i + 1 < segments.size(); ++i) {
+          CHECK(segments[i].is_closed);
+          CHECK(segments[i].tokens.size() == std::min<std::size_t>(length, total - tail - i * length));
+        }
+      }
+  }
+  // Content decides where segments end, and how long the tail is, where it was asked to.
+  CHECK(Cutting(8, Boundaries::kContent, 3).tail == 0);
+}
+
 TEST_CASE("documents of 0, 1, L-1, L and L+1 tokens") {
   const auto tokenizer = load_golden("bpe-keep");  // BOS, no prefix space, a token for each of these characters
   const auto sizes = [&](std::size_t characters) {

@@ -1,5 +1,5 @@
 // Generation's state machine: compression when a segment is full, and what happens when positions run out.
-#include "memory/decoder_session.h"
+#include "memory/slot_session.h"
 
 #include <ATen/ATen.h>
 
@@ -29,7 +29,7 @@ at::Tensor last_row(const TinyMethod& t, const std::vector<KeysValues>& memories
 TEST_CASE("segments are compressed as they fill up") {
   const TinyMethod t;
   const std::vector<std::int32_t> ids = random_ids(40, 31);
-  DecoderSession session(t.model, t.method.get(), 96, false);
+  SlotSession session(t.model, t.method.get(), 96, false);
   std::vector<KeysValues> memories;
   for (std::int64_t i = 0; i < 40; ++i) {
     const at::Tensor row = session.add_tokens({ids[static_cast<std::size_t>(i)]});
@@ -55,12 +55,12 @@ TEST_CASE("segments are compressed as they fill up") {
 TEST_CASE("chunks of any size give what single tokens give") {
   const TinyMethod t;
   const std::vector<std::int32_t> ids = random_ids(71, 32);
-  DecoderSession by_token(t.model, t.method.get(), 96, false);
+  SlotSession by_token(t.model, t.method.get(), 96, false);
   at::Tensor expected;
   for (const std::int32_t id : ids) expected = by_token.add_tokens({id});
   for (const std::int64_t step : {2, 5, 12, 13, 24, 30, 71}) {
     INFO(step);
-    DecoderSession session(t.model, t.method.get(), 96, false);
+    SlotSession session(t.model, t.method.get(), 96, false);
     at::Tensor row;
     for (std::int64_t at = 0; at < 71; at += step)
       row = session.add_tokens(part(ids, at, std::min<std::int64_t>(step, 71 - at)));
@@ -73,7 +73,7 @@ TEST_CASE("chunks of any size give what single tokens give") {
 TEST_CASE("without a method nothing is compressed") {
   const TinyMethod t;
   const std::vector<std::int32_t> ids = random_ids(96, 33);
-  DecoderSession session(t.model, nullptr, 96, false);
+  SlotSession session(t.model, nullptr, 96, false);
   const at::Tensor row = session.add_tokens(ids);
   CHECK(largest_difference(row, last_row(t, {}, ids)) < 1e-10);
   CHECK(session.memories() == 0);
@@ -85,7 +85,7 @@ TEST_CASE("a session leaves nothing behind for the next") {
   const TinyMethod t;
   const std::vector<std::int32_t> first = random_ids(50, 34), second = random_ids(50, 35);
   const auto run = [&](const std::vector<std::int32_t>& ids) {
-    return DecoderSession(t.model, t.method.get(), 96, false).add_tokens(ids);
+    return SlotSession(t.model, t.method.get(), 96, false).add_tokens(ids);
   };
   const at::Tensor before = run(second);
   run(first);
@@ -95,7 +95,7 @@ TEST_CASE("a session leaves nothing behind for the next") {
 TEST_CASE("capacity: 28 memories and a whole segment fit, one memory more does not") {
   const TinyMethod t;
   const std::vector<std::int32_t> ids = random_ids(31 * 12, 36);
-  DecoderSession session(t.model, t.method.get(), 96, false);
+  SlotSession session(t.model, t.method.get(), 96, false);
   CHECK_NOTHROW(session.add_tokens(part(ids, 0, 29 * 12)));
   CHECK(session.memories() == 29);
   check_error([&] { session.add_tokens(part(ids, 29 * 12, 12)); }, ErrorKind::kMismatch,
@@ -105,7 +105,7 @@ TEST_CASE("capacity: 28 memories and a whole segment fit, one memory more does n
   CHECK_NOTHROW(session.add_tokens(part(ids, 29 * 12, 9)));
   check_error([&] { session.add_tokens({1}); }, ErrorKind::kMismatch, {"10 raw tokens", "97 positions", "96"});
 
-  DecoderSession memories(t.model, t.method.get(), 96, false);
+  SlotSession memories(t.model, t.method.get(), 96, false);
   for (int i = 0; i < 32; ++i) memories.add_memory(t.memory(part(ids, 0, 12)));
   check_error([&] { memories.add_memory(t.memory(part(ids, 0, 12))); }, ErrorKind::kMismatch,
               {"33 memories of 3", "99 positions", "96"});
@@ -119,7 +119,7 @@ TEST_CASE("the oldest memories go when that is asked for") {
   const auto newest = [&](std::int64_t end, std::int64_t count) {
     return std::vector<KeysValues>(memories.begin() + end - count, memories.begin() + end);
   };
-  DecoderSession session(t.model, t.method.get(), 96, true);
+  SlotSession session(t.model, t.method.get(), 96, true);
   for (std::int64_t s = 0; s < 40; ++s) {
     const at::Tensor row = session.add_tokens(part(ids, 12 * s, 12));
     // 28 memories leave room for a whole raw segment.
@@ -131,7 +131,7 @@ TEST_CASE("the oldest memories go when that is asked for") {
   CHECK(largest_difference(row, last_row(t, newest(40, 28), part(ids, 480, 5))) < 1e-10);
 
   // Memories that are read keep room for a raw segment as well.
-  DecoderSession reading(t.model, t.method.get(), 96, true);
+  SlotSession reading(t.model, t.method.get(), 96, true);
   for (const KeysValues& memory : memories) reading.add_memory(memory);
   CHECK(reading.memories() == 28);
   CHECK(largest_difference(reading.add_tokens(part(ids, 480, 5)), last_row(t, newest(40, 28), part(ids, 480, 5))) < 1e-10);
@@ -141,7 +141,7 @@ TEST_CASE("without a method the oldest memories make room token by token") {
   const TinyMethod t;
   const std::vector<std::int32_t> ids = random_ids(40, 38);
   const KeysValues memory = t.memory(part(ids, 0, 12));
-  DecoderSession session(t.model, nullptr, 96, true);
+  SlotSession session(t.model, nullptr, 96, true);
   for (int i = 0; i < 40; ++i) session.add_memory(memory);
   CHECK(session.memories() == 31);
   for (std::int64_t i = 0; i < 40; ++i) session.add_tokens({ids[static_cast<std::size_t>(i)]});
@@ -157,7 +157,7 @@ TEST_CASE("an ended document's text stays raw") {
   const TinyMethod t;
   const std::vector<std::int32_t> ids = random_ids(60, 39);
   const KeysValues memory = t.memory(part(ids, 0, 12));
-  DecoderSession session(t.model, t.method.get(), 96, false);
+  SlotSession session(t.model, t.method.get(), 96, false);
   session.add_memory(memory);
   session.add_tokens(part(ids, 12, 7));
   session.end_document();
@@ -184,14 +184,14 @@ TEST_CASE("an ended document's text stays raw") {
 
 TEST_CASE("memory in the middle of a local text is a bug of ours") {
   const TinyMethod t;
-  DecoderSession session(t.model, t.method.get(), 96, false);
+  SlotSession session(t.model, t.method.get(), 96, false);
   session.add_tokens({1, 2, 3});
   CHECK(test::error_of([&] { session.add_memory(t.memory(random_ids(12, 1))); }).kind() == ErrorKind::kInternal);
 }
 
 TEST_CASE("no tokens, no row") {
   const TinyMethod t;
-  DecoderSession session(t.model, t.method.get(), 96, false);
+  SlotSession session(t.model, t.method.get(), 96, false);
   CHECK_FALSE(session.add_tokens({}).defined());
 }
 
