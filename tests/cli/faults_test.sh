@@ -63,3 +63,40 @@ test_compress_with_a_cache() {
   sweep uio-compress --cache-dir cache --cache-size 20K -o result book.seg
   report
 }
+
+# SIGKILL just before a call: what is there is the old or the whole, and the next run finds nothing in its way and leaves no litter in the
+# cache. (A file that is being replaced has a temporary name from its link to its rename; killed just then, it keeps that.)
+test_killed_at_a_call() {
+  prepare
+  fresh
+  aids=(memo cache)
+  echo old >../old/result
+  command=(uio-compress --cache-dir cache -o result book.seg)
+  local fault='nothing fails' call count k left=0
+  reset
+  run_failing ''
+  expect_good 'not even the run without faults'
+  cp -a result cache ../new
+  cp ../calls ../calls.good
+  for call in mkdir flock write rename fsync linkat close; do
+    count=$(grep -c "^$call " ../calls.good)
+    for k in $(chosen "$count"); do
+      reset
+      fault=$call:$k:kill
+      run_failing "$fault"
+      [ "$status" -eq 137 ] || fail_of 'not killed'
+      cmp -s result ../old/result || cmp -s result ../new/result || fail_of 'half an output'
+      [ ! -d cache/unfinished ] || left=$((left + $(find cache/unfinished -type f | wc -l)))
+      run_failing ''
+      expect_good 'the next run'
+      expect_same result ../new/result
+      diff -r cache ../new/cache || fail_of 'the cache has other entries, or litter'
+      find . -name '.uio-*.tmp' >../temporary
+      [ ! -s ../temporary ] || [ "$call" = rename ] || [ "$call" = close ] || fail_of "$(cat ../temporary)"
+      rm -f .uio-*.tmp
+      runs=$((runs + 1))
+    done
+  done
+  [ "$left" -gt 0 ] || fail 'no entry was left unfinished'
+  echo "note: $runs runs killed, $left left an unfinished entry"
+}

@@ -5,7 +5,7 @@
 //   UIO_FAULT_LOG   a file; each of those calls adds a line, `call subject`, with a third word where it was made to fail
 //   UIO_FAULT       what fails, parted by spaces: CALL:N:HOW the N-th such call, CALL:N+:HOW that and all after it. HOW is a
 //                   name of errno; EINTR spares every second call, which is the one made again; `short` lets a read or write
-//                   move one byte; `bus` gives a map whose pages cannot be read
+//                   move one byte; `bus` gives a map whose pages cannot be read; `kill` is SIGKILL just before the call
 // The calls made inside of the C library are its own and cannot be seen.
 #include <dirent.h>
 #include <dlfcn.h>
@@ -19,6 +19,7 @@
 #include <atomic>
 #include <cerrno>
 #include <climits>
+#include <csignal>
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
@@ -28,7 +29,7 @@
 namespace {
 
 constexpr int kMostFaults = 16;
-constexpr int kShort = -1, kBus = -2;
+constexpr int kShort = -1, kBus = -2, kKill = -3;
 
 struct Fault {
   char call[16];
@@ -50,7 +51,7 @@ int number_of(const char* how) {
   };
   static constexpr Name names[] = {{"EINTR", EINTR}, {"EIO", EIO},       {"ENOSPC", ENOSPC}, {"EMFILE", EMFILE}, {"ENOMEM", ENOMEM},         {"EACCES", EACCES},
                                    {"EPERM", EPERM}, {"ENOLCK", ENOLCK}, {"EROFS", EROFS},   {"EDQUOT", EDQUOT}, {"EOPNOTSUPP", EOPNOTSUPP}, {"short", kShort},
-                                   {"bus", kBus}};
+                                   {"bus", kBus},    {"kill", kKill}};
   for (const Name& name : names)
     if (std::strcmp(how, name.text) == 0) return name.number;
   return 0;
@@ -125,6 +126,7 @@ int choose(const char* call, const char* subject) {
     const int size = std::snprintf(line, sizeof line, "%s %s%s\n", call, subject, chosen != 0 ? " failed" : "");
     syscall(SYS_write, log_file, line, static_cast<std::size_t>(size));
   }
+  if (chosen == kKill) syscall(SYS_kill, syscall(SYS_getpid), SIGKILL);
   return chosen;
 }
 
