@@ -1,5 +1,6 @@
 // uio-segment: text in, a stream of segments out.
 #include "cli/program.h"
+#include "io/memory_window.h"
 #include "text/segment_job.h"
 
 namespace {
@@ -24,6 +25,7 @@ int main(int argc, char** argv) {
     const uio::ModelChoice choice = session.model();
     job.model = choice.model;
     job.adapter = choice.adapter;
+    job.has_windows = uio::choose_method(choice) == "fot";
     if (choice.adapter == "fresh" && job.segment_length == 0) job.segment_length = kFreshSegmentLength;
     uio::segment(job, session.open(inputs));
   });

@@ -44,12 +44,13 @@ _uio_segment() {
     --boundaries) _uio_words 'fixed content paragraph' ;;
     -m | --model) _uio_directories ;;
     -a | --adapter) _uio_directories ;;
+    --method) _uio_words 'uio fot' ;;
     --device) _uio_words 'auto cpu cuda' ;;
     --dtype) _uio_words 'auto f32 bf16 f16 f64' ;;
     -o | --output) _uio_files ;;
     --progress) _uio_words 'auto always never' ;;
-    -l | --segment-length | -j | --threads | --seed | --level) COMPREPLY=() ;;
-    *) _uio_operand '--lines --jsonl --replace-invalid --boundaries -m --model -a --adapter -l --segment-length --device --dtype -j --threads --seed -o --output --level -f --force -q --quiet -v --verbose --progress -h --help -V --version' ;;
+    --memory-layers | -l | --segment-length | -j | --threads | --seed | --level) COMPREPLY=() ;;
+    *) _uio_operand '--lines --jsonl --replace-invalid --boundaries -m --model -a --adapter --method --memory-layers -l --segment-length --device --dtype -j --threads --seed -o --output --level -f --force -q --quiet -v --verbose --progress -h --help -V --version' ;;
   esac
 }
 complete -F _uio_segment uio-segment
@@ -63,12 +64,14 @@ _uio_compress() {
     --cache-dir) _uio_directories ;;
     -m | --model) _uio_directories ;;
     -a | --adapter) _uio_directories ;;
+    --method) _uio_words 'uio fot' ;;
+    --search) _uio_words 'dense exact' ;;
     --device) _uio_words 'auto cpu cuda' ;;
     --dtype) _uio_words 'auto f32 bf16 f16 f64' ;;
     -o | --output) _uio_files ;;
     --progress) _uio_words 'auto always never' ;;
-    --batch | --cache-size | -l | --segment-length | --memory-length | -j | --threads | --seed | --level) COMPREPLY=() ;;
-    *) _uio_operand '--form --precision --batch --cache-dir --no-cache --cache-size -n --dry-run -m --model -a --adapter -l --segment-length --memory-length --device --dtype -j --threads --seed -o --output --level -f --force -q --quiet -v --verbose --progress -h --help -V --version' ;;
+    --batch | --cache-size | --memory-layers | --nearest | -l | --segment-length | --memory-length | -j | --threads | --seed | --level) COMPREPLY=() ;;
+    *) _uio_operand '--form --precision --batch --cache-dir --no-cache --cache-size -m --model -a --adapter --method --memory-layers --search --nearest -l --segment-length --memory-length --device --dtype -j --threads --seed -o --output --level -f --force -q --quiet -v --verbose --progress -h --help -V --version' ;;
   esac
 }
 complete -F _uio_compress uio-compress
@@ -78,17 +81,18 @@ _uio_decode() {
   _uio_where
   case $option in
     -f | --prompt-file) _uio_files ;;
-    --chat) _uio_words 'llama2 llama3 mistral chatml' ;;
     --save) _uio_files ;;
     --overflow) _uio_words 'refuse oldest' ;;
     -m | --model) _uio_directories ;;
     -a | --adapter) _uio_directories ;;
+    --method) _uio_words 'uio fot' ;;
+    --search) _uio_words 'dense exact' ;;
     --device) _uio_words 'auto cpu cuda' ;;
     --dtype) _uio_words 'auto f32 bf16 f16 f64' ;;
     -o | --output) _uio_files ;;
     --progress) _uio_words 'auto always never' ;;
-    -p | --prompt | --system | -n | --max-tokens | --temperature | --top-k | --top-p | --min-p | --repeat-penalty | --stop | --batch | -l | --segment-length | --memory-length | -j | --threads | --seed | --level) COMPREPLY=() ;;
-    *) _uio_operand '-p --prompt -f --prompt-file --chat --system --parse-special -n --max-tokens --temperature --top-k --top-p --min-p --repeat-penalty --stop --ignore-eos --save --jsonl --overflow --batch -m --model -a --adapter -l --segment-length --memory-length --device --dtype -j --threads --seed -o --output --level --force -q --quiet -v --verbose --progress -h --help -V --version' ;;
+    -p | --prompt | -n | --max-tokens | --temperature | --top-k | --top-p | --min-p | --repeat-penalty | --stop | --batch | --memory-layers | --nearest | -l | --segment-length | --memory-length | -j | --threads | --seed | --level) COMPREPLY=() ;;
+    *) _uio_operand '-p --prompt -f --prompt-file -n --max-tokens --temperature --top-k --top-p --min-p --repeat-penalty --stop --ignore-eos --save --jsonl --overflow --batch -m --model -a --adapter --method --memory-layers --search --nearest -l --segment-length --memory-length --device --dtype -j --threads --seed -o --output --level --force -q --quiet -v --verbose --progress -h --help -V --version' ;;
   esac
 }
 complete -F _uio_decode uio-decode
@@ -105,12 +109,14 @@ _uio_score() {
     --precision) _uio_words 'exact int8 int4' ;;
     -m | --model) _uio_directories ;;
     -a | --adapter) _uio_directories ;;
+    --method) _uio_words 'uio fot' ;;
+    --search) _uio_words 'dense exact' ;;
     --device) _uio_words 'auto cpu cuda' ;;
     --dtype) _uio_words 'auto f32 bf16 f16 f64' ;;
     -o | --output) _uio_files ;;
     --progress) _uio_words 'auto always never' ;;
-    --last | --tolerance | -l | --segment-length | --memory-length | -j | --threads | --seed) COMPREPLY=() ;;
-    *) _uio_operand '--task --context --last --per-token --verify --tolerance --overflow --lines --jsonl --replace-invalid --form --precision -m --model -a --adapter -l --segment-length --memory-length --device --dtype -j --threads --seed -o --output -f --force -q --quiet -v --verbose --progress -h --help -V --version' ;;
+    --last | --tolerance | --memory-layers | --nearest | -l | --segment-length | --memory-length | -j | --threads | --seed) COMPREPLY=() ;;
+    *) _uio_operand '--task --context --last --per-token --verify --tolerance --overflow --lines --jsonl --replace-invalid --form --precision -m --model -a --adapter --method --memory-layers --search --nearest -l --segment-length --memory-length --device --dtype -j --threads --seed -o --output -f --force -q --quiet -v --verbose --progress -h --help -V --version' ;;
   esac
 }
 complete -F _uio_score uio-score

@@ -14,6 +14,7 @@ namespace uio::cli {
 namespace {
 
 constexpr unsigned kTextPrograms = kSegment | kScore;
+constexpr unsigned kMemoryPrograms = kSegment | kCompress | kDecode | kScore;
 
 void set_level(Settings& settings, const Given& given) {
   settings.segment.level = settings.compress.level = settings.decode.level = whole(given, 0, 19);
@@ -473,6 +474,51 @@ const Option kRows[] = {
          "The directory of the adapter.\nThe default is\n.Ev UIO_ADAPTER ,\nelse\n.Pa adapter\ninside the model directory.\n"
          "The value\n.Cm fresh\nmakes an untrained adapter on the spot.",
      .store = [](Settings& s, const Given& g) { s.choice.adapter = file_name(g); }},
+    {.programs = kMemoryPrograms,
+     .category = Category::kModel,
+     .name = "method",
+     .value = "NAME",
+     .choices = "uio|fot",
+     .completion = Completion::kChoices,
+     .affects_bytes = true,
+     .help = "the memory method (default: fot where the model has memory layers and no adapter is named, else the adapter's)",
+     .manual = "How past text reaches the decoder,\n.Xr uio 7 :\n.Cm uio ,\nthe memory tokens of an adapter, or\n.Cm fot ,\nthe memory layers of the "
+               "model.\nThe default is\n.Cm fot\nif\n.Pa config.json\nnames memory layers and no adapter is named, else that of the adapter.",
+     .store = [](Settings& s, const Given& g) { s.choice.method = parse_choice(g.option, g.text, g.choices); }},
+    {.programs = kMemoryPrograms,
+     .category = Category::kModel,
+     .name = "memory-layers",
+     .value = "LIST",
+     .affects_bytes = true,
+     .help = "layers with a memory of raw keys and values, counted from 0 (default: the model's)",
+     .manual = "Use the layers of\n.Ar LIST ,\nnumbers from 0 separated by commas, as memory layers of method\n.Cm fot ,\nwhatever\n.Pa config.json\nsays.\n"
+               "Any model can be used so.\nThe default is its\n.Cm mem_layers .",
+     .store =
+         [](Settings& s, const Given& g) {
+           s.choice.memory_layers.clear();
+           for (const std::string& layer : split(g.text, ','))
+             s.choice.memory_layers.push_back(static_cast<std::int64_t>(parse_whole(g.option, layer, 0, (1 << 14) - 1)));
+           if (s.choice.memory_layers.empty()) throw Error(ErrorKind::kUsage, "bad value of " + g.option, "", "expected layers, separated by commas");
+         }},
+    {.programs = kCompress | kDecode | kScore,
+     .category = Category::kModel,
+     .name = "search",
+     .value = "NAME",
+     .choices = "dense|exact",
+     .completion = Completion::kChoices,
+     .affects_bytes = true,
+     .help = "what memory layers see of the memory: all of it (the default), or the nearest keys",
+     .manual = "What a query of a memory layer sees of the memory beside its local window, in one softmax:\n.Cm dense ,\nall of it; or\n.Cm exact ,\nthe keys with the "
+               "greatest inner product, found for each head by looking at all of them.\nThe default is\n.Cm dense .",
+     .store = [](Settings& s, const Given& g) { s.choice.search = parse_choice(g.option, g.text, g.choices); }},
+    {.programs = kCompress | kDecode | kScore,
+     .category = Category::kModel,
+     .name = "nearest",
+     .value = "N",
+     .affects_bytes = true,
+     .help = "how many keys --search exact finds for a query and head (default: 128)",
+     .manual = "How many keys\n.Fl \\-search Cm exact\nfinds for each query and head.\nThe default is 128.",
+     .store = [](Settings& s, const Given& g) { s.choice.nearest = static_cast<std::uint32_t>(parse_whole(g.option, g.text, 1, kMostTokens)); }},
     {.programs = kSegment | kTensorPrograms,
      .category = Category::kModel,
      .short_name = 'l',
@@ -480,7 +526,7 @@ const Option kRows[] = {
      .value = "N",
      .affects_bytes = true,
      .help = "tokens of a segment (default: the adapter's, else 1024)",
-     .manual = "The length of a segment in tokens.\nThe default is the adapter's, else 1024.\nWhere an adapter is used, "
+     .manual = "The length of a segment in tokens.\nThe default is the adapter's, else 1024; with memory layers it is the model's positions, and the local window is no longer than a segment.\nWhere an adapter is used, "
                "another value than its own is refused, except for training, which goes on with that length.",
      .store =
          [](Settings& s, const Given& g) {

@@ -133,7 +133,10 @@ ModelChoice Session::model() const {
                   "an adapter that is read is not made afresh", "leave out one of them");
     choice.adapter = "fresh";
   }
-  if (choice.adapter.empty()) choice.adapter = environment("UIO_ADAPTER");
+  const bool wants_layers = choice.method == "fot" || !choice.memory_layers.empty();
+  if (wants_layers && (!choice.adapter.empty() || choice.method == "uio"))
+    throw Error(ErrorKind::kUsage, "two memory methods", "", "memory layers take no adapter, and are of method fot", "leave out one of them");
+  if (choice.adapter.empty() && !wants_layers) choice.adapter = environment("UIO_ADAPTER");
   if (choice.memory_length > 0 && choice.adapter != "fresh" && info_.program != kTrain)
     throw Error(ErrorKind::kUsage, "--memory-length without a fresh adapter", "", "an adapter has its own",
                 "add --adapter fresh, or leave it out");

@@ -25,6 +25,10 @@ struct ModelChoice {
   std::uint64_t seed = 0;
   std::uint32_t segment_length = 0;  // L; 0: the adapter's. Other than the adapter's only with "fresh"
   std::uint32_t memory_length = 0;   // M; likewise
+  std::string method;                       // the memory method: uio, fot; empty: chosen by io/memory_window.h
+  std::vector<std::int64_t> memory_layers;  // of fot; empty: those of config.json
+  std::string search = "dense";             // of fot, what queries see of the memory: dense (all of it), exact (the nearest keys)
+  std::uint32_t nearest = 128;              // of exact: so many keys, for each query and head
   bool reference = false;            // UIO_FORCE_REFERENCE=1: plain compositions instead of the fast kernels
   std::string cache_dir;             // where hashes of weights are remembered; empty: nowhere
 };

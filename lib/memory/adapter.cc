@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/random.h"
+#include "io/memory_window.h"
 #include "io/path.h"
 #include "model/fingerprint.h"
 #include "model/tensor.h"
@@ -288,7 +289,26 @@ SegmentShape asked_segments(const ModelChoice& choice, const ModelConfig& model)
   return shape;
 }
 
+Adapter window_adapter(const ModelChoice& choice, const Model& model) {
+  const ModelConfig& c = model.config();
+  const MemoryWindow window = read_memory_window(model.directory(), choice.segment_length);
+  Adapter adapter;
+  adapter.config.method = "fot";
+  adapter.config.segment_length = adapter.config.memory_length = window.length;
+  adapter.window.memory = c.memory;
+  adapter.window.tail = window.tail;
+  adapter.window.nearest = choice.search == "exact" ? choice.nearest : 0;
+  std::vector<std::int64_t>& layers = adapter.window.memory.layers;
+  if (!choice.memory_layers.empty()) layers = checked_memory_layers(choice.memory_layers, c.layers, model.directory());
+  if (layers.empty())
+    throw Error(ErrorKind::kUsage, "no memory layers", model.directory(), "its config.json has no 'mem_layers', and no --memory-layers were given");
+  // What a memory's keys and values depend on, beside the base: not how they are searched, nor how a text was cut.
+  adapter.fingerprint = fingerprint_of("uio-fot\n" + Json{{"layers", layers}, {"positions", c.memory.has_positions}, {"dtype", name_of(c.memory.dtype)}}.dump(), {}, 1);
+  return adapter;
+}
+
 Adapter choose_adapter(const ModelChoice& choice, const Model& model) {
+  if (choose_method(choice) == "fot") return window_adapter(choice, model);
   Adapter adapter;
   if (choice.adapter == "fresh") {
     const SegmentShape shape = asked_segments(choice, model.config());

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "io/jobs.h"
 #include "io/json.h"
 #include "model/model.h"
 
@@ -40,8 +41,16 @@ AdapterConfig parse_adapter_config(const Json& json, const std::string& subject)
 // How many numbers such an adapter is for a model of this shape.
 std::int64_t parameters_of(const AdapterConfig& adapter, const ModelConfig& model, bool shared_row);
 
+// How memories of raw keys and values are used (method fot).
+struct WindowSettings {
+  MemoryLayers memory;       // which layers have them, and how
+  std::uint32_t tail = 0;    // tokens of a document's end that stay raw
+  std::int64_t nearest = 0;  // keys that a query sees of the memory, for each head; 0: all of it
+};
+
 struct Adapter {
   AdapterConfig config;
+  WindowSettings window;            // of a method without trained parts, which has nothing else
   at::Tensor memory_tokens;         // [M or 1, D], residual dtype
   std::vector<LayerLora> encoder;   // per layer; undefined pairs have no effect
   std::vector<LayerLora> transfer;  // per layer, keys and values only
@@ -79,8 +88,12 @@ SegmentShape asked_segments(const ModelChoice& choice, const ModelConfig& model)
 // for another number where each token has a row of its own, Error{kMismatch} where the model has too few positions.
 Adapter with_segments(Adapter adapter, const SegmentShape& shape, const Model& model);
 
-// What `choice` asks for: the directory it names, `adapter` inside the model's, or "fresh". Throws Error{kUsage} when there is
-// none, or when L or M are asked for that are not the adapter's.
+// The settings of memory layers, of the model's config.json and what `choice` says instead: no trained parts. Throws what read_memory_window and
+// checked_memory_layers throw, and Error{kUsage} where no layer is named.
+Adapter window_adapter(const ModelChoice& choice, const Model& model);
+
+// What `choice` asks for: the directory it names, `adapter` inside the model's, or "fresh"; or memory layers (choose_method). Throws Error{kUsage}
+// when there is none, or when L or M are asked for that are not the adapter's.
 Adapter choose_adapter(const ModelChoice& choice, const Model& model);
 
 }  // namespace uio

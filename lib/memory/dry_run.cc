@@ -81,7 +81,7 @@ class DryRun : public SegmentWalk {
       for (const std::int32_t id : segment->tokens) ids_[static_cast<std::size_t>(id)] = true;
     }
     const auto known = costs_.find(tokens);
-    const double flops = known != costs_.end() ? known->second : costs_[tokens] = method().segment_flops(tokens, job().form);
+    const double flops = known != costs_.end() ? known->second : costs_[tokens] = method().cost()->segment_flops(tokens, job().form);
     flops_ += static_cast<double>(count) * flops;
     if (count * tokens > largest_count_ * largest_tokens_) largest_count_ = count, largest_tokens_ = tokens;
   }
@@ -90,13 +90,13 @@ class DryRun : public SegmentWalk {
   std::uint64_t peak() const {
     WeightUse use;
     use.is_hashed = model().fingerprint().empty();
-    use.reads = [&](const std::string& name) { return made() > 0 && method().reads_weight(name, job().form); };
+    use.reads = [&](const std::string& name) { return made() > 0 && method().cost()->reads_weight(name, job().form); };
     use.ids = ids_;
     const std::uint64_t weights = resident_weights(model().directory(), model().config(), model().placement(), use);
     if (made() == 0) return std::max(peak_bytes(), resident_bytes() + weights);
     warm_up();
     const std::uint64_t resident = resident_bytes(), heap = heap_bytes();
-    method().rehearse(largest_count_, largest_tokens_, job().form);
+    method().cost()->rehearse(largest_count_, largest_tokens_, job().form);
     return std::max(peak_bytes(), resident + weights + heap_bytes() - heap);
   }
 
@@ -129,6 +129,8 @@ class DryRun : public SegmentWalk {
 
 void dry_run(const CompressJob& job, JobIo& io) {
   const Ready ready = make_ready(job.choice, AdapterNeed::kYes, *io.host, Model::Weights::kShapes);
+  if (!ready.need_method().cost())
+    throw Error(ErrorKind::kUsage, "no dry run with this method", ready.method->adapter().config.method, "what a memory takes depends on those before it");
   DryRun run(job, io, ready);
   run.run();
   io.output->write(to_json_line(run.result()) + "\n");

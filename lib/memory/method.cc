@@ -7,6 +7,7 @@ namespace {
 
 constexpr MethodEntry kMethods[] = {
     {"uio", true, "keys and values of each layer", "independent", "LoRA encoder with memory tokens, LoRA transfer head (arXiv 2406.18173)", make_uio},
+    {"fot", false, "raw keys and values of the memory layers", "recurrent", "windows of tokens, attended to beside the local window (arXiv 2307.03170)", make_fot},
 };
 
 }  // namespace

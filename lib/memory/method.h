@@ -10,6 +10,7 @@
 
 #include "io/record.h"
 #include "memory/adapter.h"
+#include "memory/compression_cost.h"
 #include "memory/decoder_session.h"
 #include "memory/keys_values.h"
 #include "memory/walk.h"
@@ -43,15 +44,8 @@ class MemoryMethod {
   virtual std::unique_ptr<DecoderSession> make_session(std::int64_t expected, bool drop_oldest) const = 0;
   // Reads a document through its memories. Throws Error{kMismatch} where the model has not the positions.
   virtual void walk(const Walk& walk, const EmitRows& emit) const = 0;
-  // What compressing takes, from shapes alone; the model's weights may be of the meta device.
-  // Arithmetic of the products that make the memory of a segment of n tokens in that form, in FLOPs: two for a multiplication and the
-  // addition to its sum. Norms, rotations and exponentials, which are less by the width of a layer, are not in it.
-  virtual double segment_flops(std::int64_t tokens, Form form) const = 0;
-  // Allocates and lets go, in the order of a run, tensors as large as those that compressing `batch` such segments makes. They are never
-  // filled: what the heap grows by is what such a run takes.
-  virtual void rehearse(std::int64_t batch, std::int64_t tokens, Form form) const = 0;
-  // Whether compressing reads the base's weight of that name.
-  virtual bool reads_weight(const std::string& name, Form form) const = 0;
+  // What compressing a segment takes; null where that depends on the segments before it.
+  virtual const CompressionCost* cost() const { return nullptr; }
 
   std::int64_t segment_length() const { return adapter().config.segment_length; }
   std::int64_t memory_length() const { return adapter().config.memory_length; }
@@ -73,5 +67,6 @@ const MethodEntry& find_method(const std::string& name);
 std::unique_ptr<MemoryMethod> make_method(const Model& model, Adapter adapter);
 
 std::unique_ptr<MemoryMethod> make_uio(const Model& model, Adapter adapter);
+std::unique_ptr<MemoryMethod> make_fot(const Model& model, Adapter adapter);
 
 }  // namespace uio

@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "base/error.h"
+#include "io/memory_window.h"
 #include "io/path.h"
 #include "memory/slot_session.h"
 #include "model/placement.h"
@@ -43,7 +44,7 @@ Ready make_ready(const ModelChoice& choice, AdapterNeed need, Host& host, Model:
   ready.model = std::make_unique<Model>(choice.model, placement, choice.cache_dir, at::get_num_threads(), weights);
   check_fit(*ready.tokenizer, *ready.model);
   const bool is_named = !choice.adapter.empty() || choice.segment_length || choice.memory_length;
-  const auto is_there = [&] { return !choice.adapter.empty() || path_exists(choice.model + "/adapter"); };
+  const auto is_there = [&] { return choose_method(choice) == "fot" || !choice.adapter.empty() || path_exists(choice.model + "/adapter"); };
   if (need == AdapterNeed::kYes || (need == AdapterNeed::kIfThere && is_there()))
     ready.method = make_method(*ready.model, choose_adapter(choice, *ready.model));
   else if (need == AdapterNeed::kNo && is_named)

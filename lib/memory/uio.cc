@@ -22,7 +22,7 @@ namespace {
 using kernels::AttentionPart;
 using kernels::Visible;
 
-class Uio : public MemoryMethod {
+class Uio : public MemoryMethod, private CompressionCost {
  public:
   Uio(const Model& model, Adapter adapter)
       : model_(model),
@@ -85,6 +85,7 @@ class Uio : public MemoryMethod {
   }
   void walk(const Walk& walk, const EmitRows& emit) const override { walk_slots(model_, *this, walk, emit); }
 
+  const CompressionCost* cost() const override { return this; }
   double segment_flops(std::int64_t tokens, Form form) const override { return uio_flops(model_.config(), adapter_, tokens, form); }
   void rehearse(std::int64_t batch, std::int64_t tokens, Form form) const override {
     uio_rehearse(model_.config(), adapter_.config, model_.placement(), batch, tokens, form);

@@ -10,7 +10,7 @@
 
 namespace uio {
 
-// As MemoryMethod asks for them. Of `adapter` only the configuration is used.
+// As CompressionCost asks for them. Of `adapter` only the configuration is used.
 double uio_flops(const ModelConfig& model, const Adapter& adapter, std::int64_t tokens, Form form);
 void uio_rehearse(const ModelConfig& model, const AdapterConfig& adapter, const Placement& placement, std::int64_t batch, std::int64_t tokens, Form form);
 bool uio_reads(const ModelConfig& model, const std::string& weight, Form form);

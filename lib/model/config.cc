@@ -29,10 +29,8 @@ constexpr std::string_view kIgnored[] = {
     "task_specific_params", "temperature", "tie_encoder_decoder", "tf_legacy_loss", "tokenizer_class", "top_k", "top_p",
     "torch_dtype", "torchscript", "transformers.js_config", "transformers_version", "typical_p", "unsloth_fixed",
     "unsloth_version", "use_bfloat16", "use_cache",
-    // LongLLaMA: how its memory layers are used. Without memory it is a plain Llama.
-    "last_context_length", "mem_attention_grouping", "mem_dtype", "mem_layers", "mem_positionals",
-    // Which implementation of attention transformers should use, not what it computes.
-    "torch_attention"};
+    // LongLLaMA: how much attention is computed at once, and with which implementation; the length of a tail (io/memory_window.h).
+    "gradient_checkpoint_every_ith", "last_context_length", "mem_attention_grouping", "torch_attention"};
 
 class Reader {
  public:
@@ -204,7 +202,40 @@ void parse_sliding(Reader& config, ModelConfig& out) {
   for (std::int64_t layer = first; layer < out.layers; ++layer) out.sliding[static_cast<std::size_t>(layer)] = window;
 }
 
+// Defaults of LongLlamaConfig.
+MemoryLayers parse_memory(Reader& config, const std::string& subject, std::int64_t layers) {
+  MemoryLayers memory;
+  if (config.has("mem_layers")) {
+    const Json& list = config.at("mem_layers");
+    if (!list.is_array()) config.wrong("mem_layers", "a list of layers");
+    for (const Json& layer : list) {
+      if (!layer.is_number_integer()) config.wrong("mem_layers", "a list of layers");
+      memory.layers.push_back(layer.is_number_unsigned() && layer.get<std::uint64_t>() > 1ull << 32 ? -1 : layer.get<std::int64_t>());
+    }
+    memory.layers = checked_memory_layers(std::move(memory.layers), layers, subject);
+  }
+  memory.has_positions = config.boolean("mem_positionals", true);
+  const std::string dtype = config.text("mem_dtype", "bfloat16");
+  if (dtype == "bfloat16") memory.dtype = DType::kBf16;
+  else if (dtype == "float16") memory.dtype = DType::kF16;
+  else if (dtype == "float32") memory.dtype = DType::kF32;
+  else if (dtype == "float64") memory.dtype = DType::kF64;
+  else config.unsupported("'mem_dtype' is '" + dtype + "', expected bfloat16, float16, float32 or float64");
+  return memory;
+}
+
 }  // namespace
+
+std::vector<std::int64_t> checked_memory_layers(std::vector<std::int64_t> layers, std::int64_t count, const std::string& subject) {
+  std::ranges::sort(layers);
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    if (layers[i] < 0 || layers[i] >= count)
+      throw Error(ErrorKind::kMismatch, "no such memory layer", subject, std::to_string(layers[i]) + ", the model has layers 0 to " + std::to_string(count - 1));
+    if (i > 0 && layers[i] == layers[i - 1])
+      throw Error(ErrorKind::kMismatch, "memory layer named twice", subject, std::to_string(layers[i]));
+  }
+  return layers;
+}
 
 std::int64_t ModelConfig::parameters() const {
   const std::int64_t q = heads * head_size, kv = kv_heads * head_size;
@@ -270,6 +301,7 @@ ModelConfig parse_model_config(const Json& json, const std::string& subject) {
 
   out.rope = parse_rope(config, subject, static_cast<double>(out.positions));
   parse_sliding(config, out);
+  out.memory = parse_memory(config, subject, out.layers);
 
   out.bos = static_cast<std::int32_t>(config.integer("bos_token_id", -1, kMost, -1));
   if (config.has("eos_token_id")) out.eos = token_ids(config.at("eos_token_id"), subject);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "io/json.h"
+#include "io/record.h"
 
 namespace uio {
 
@@ -24,6 +25,14 @@ struct RopeConfig {
   bool truncate = true;                              // yarn
 };
 
+// Layers that attend to a memory of raw keys and values beside their local window (LongLLaMA, arXiv 2307.03170). Without memory they are
+// layers like the others.
+struct MemoryLayers {
+  std::vector<std::int64_t> layers;  // ascending; none: the model has no memory of its own
+  bool has_positions = true;         // in these layers local keys have their positions and memories position 0; false: none has any
+  DType dtype = DType::kBf16;        // of memories
+};
+
 struct ModelConfig {
   std::string model_type;
   std::int64_t hidden_size = 0, intermediate_size = 0, layers = 0, heads = 0, kv_heads = 0, head_size = 0, vocabulary = 0;
@@ -37,6 +46,7 @@ struct ModelConfig {
   std::vector<std::int32_t> eos;            // ids that end a generation
   std::int32_t bos = -1;
   RopeConfig rope;
+  MemoryLayers memory;
 
   // Positions that a context may use: max_position_embeddings, or what the rope scaling extends them to.
   std::int64_t capacity() const;
@@ -49,7 +59,11 @@ struct ModelConfig {
 ModelConfig parse_model_config(const Json& json, const std::string& subject);
 ModelConfig read_model_config(const std::string& directory);
 
-// The configuration as one canonical text: part of the model's fingerprint. Equal computations give equal texts.
+// `layers` in ascending order. Throws Error{kMismatch} for one that a model of `count` layers has not, or that is named twice.
+std::vector<std::int64_t> checked_memory_layers(std::vector<std::int64_t> layers, std::int64_t count, const std::string& subject);
+
+// The configuration as one canonical text: part of the model's fingerprint. Equal computations give equal texts. Memory layers are not in it:
+// they are the memory method's.
 std::string canonical(const ModelConfig& config);
 
 }  // namespace uio

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "io/json.h"
+#include "io/memory_window.h"
 #include "io/path.h"
 #include "io/stream.h"
 #include "text/segmenter.h"
@@ -50,6 +51,12 @@ class CountedSource : public Source {
   std::uint64_t total_;
 };
 
+Cutting cutting_of(const SegmentJob& job) {
+  if (!job.has_windows) return {job.segment_length != 0 ? job.segment_length : default_segment_length(job.model, job.adapter), job.boundaries};
+  const MemoryWindow window = read_memory_window(job.model, job.segment_length);
+  return {window.length, job.boundaries, window.tail};
+}
+
 }  // namespace
 
 std::uint32_t default_segment_length(const std::string& model, const std::string& adapter) {
@@ -69,11 +76,11 @@ std::uint32_t default_segment_length(const std::string& model, const std::string
 
 void segment(const SegmentJob& job, JobIo& io) {
   const std::unique_ptr<Tokenizer> tokenizer = load_tokenizer(job.model);
-  const std::uint32_t length = job.segment_length != 0 ? job.segment_length : default_segment_length(job.model, job.adapter);
+  const Cutting cutting = cutting_of(job);
   const std::vector<std::string> inputs = io.inputs.empty() ? std::vector<std::string>{"-"} : io.inputs;
 
   RecordWriter writer(*io.output, {io.stage}, {job.level});
-  Segmenter segmenter(*tokenizer, {length, job.boundaries}, job.replace_invalid);
+  Segmenter segmenter(*tokenizer, cutting, job.replace_invalid);
   const std::uint64_t total = total_bytes(inputs);
   std::uint64_t done = 0;
   bool has_success = false;

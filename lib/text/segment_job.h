@@ -14,6 +14,7 @@ struct SegmentJob {
   std::string model;                 // directory
   std::uint32_t segment_length = 0;  // L; 0: the adapter's, else 1024
   std::string adapter;               // directory; empty: `adapter` inside the model directory, if it is there
+  bool has_windows = false;          // for memory layers: the window and the tail that config.json says (io/memory_window.h)
   Boundaries boundaries = Boundaries::kFixed;
   DocumentUnit unit = DocumentUnit::kFile;
   bool replace_invalid = false;

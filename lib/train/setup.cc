@@ -33,6 +33,7 @@ Json targets_of(const std::string& list) {
 Adapter first_adapter(const TrainJob& job, const Model& model) {
   ModelChoice choice = job.choice;
   choice.segment_length = choice.memory_length = 0;
+  choice.method = "uio";  // memory layers have no adapter to train
   return with_segments(choose_adapter(choice, model), {job.choice.segment_length, job.choice.memory_length}, model);
 }
 

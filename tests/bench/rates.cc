@@ -92,7 +92,7 @@ void measure(const std::string& directory, at::ScalarType stored, int runs) {
   const auto method = make_method(model, random_adapter(model, kTokens, kSlots, kRank));
   const at::Tensor ids = at::randint(3, c.vocabulary, {1, kTokens}, at::kLong);
 
-  report("compress", dtype, kTokens, "flops", method->segment_flops(method->segment_length(), Form::kKv), Product::kFlops,
+  report("compress", dtype, kTokens, "flops", method->cost()->segment_flops(method->segment_length(), Form::kKv), Product::kFlops,
          in_turn(runs, [&] { method->transfer(method->encode(ids)); }, product));
 
   const at::Tensor targets = ids.squeeze(0).roll(-1);

@@ -89,7 +89,7 @@ void measure(const std::string& directory, at::ScalarType dtype, int runs) {
   settings.has_memories = true;
   settings.trains_base = false;
   settings.segment_length = kLength;
-  double flops = (kSegments - 1) * 3 * method->segment_flops(method->segment_length(), Form::kKv);
+  double flops = (kSegments - 1) * 3 * method->cost()->segment_flops(method->segment_length(), Form::kKv);
   for (int n = 1; n < kSegments; ++n) flops += 2 * local_flops(model, kLength, static_cast<double>(n * kSlots));
   const Document document = random_document(kSegments * kLength, model.config().vocabulary);
   Step exact{{model, method.get()}, parameters, Optimiser(parameters), document, settings, estimator_named("exact")};

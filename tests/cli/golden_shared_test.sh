@@ -163,3 +163,53 @@ test_threads() {
   uio-score -j 2 --context full --per-token text >two || fail '-j 2'
   expect_within "$(difference_of_scores one two)" 1e-4 'threads 1 and 2'
 }
+
+# The published LongLLaMA code: a document of the first n ids, of which the last 32 stay raw; the log-probabilities of the last 31.
+check_longllama_logprobs() {  # scores, ids, expected log-probabilities
+  jq -en --slurpfile scores "$1" --argjson n "$2" --argjson wanted "$3" '
+    [$scores[] | select(.position != null)][-31:] as $found
+    | if [$found[].position] != [range($n - 31; $n)] or ($wanted | length) != 31 then error("other positions") else . end
+    | [range(31) | ($found[.].logprob - $wanted[.]) | fabs] | max' || fail "$2 ids: not comparable"
+}
+
+test_longllama() {
+  local model n bytes setting largest count=0
+  for model in released-longllama released-longllama-nopos; do
+    use_shared "golden/$model/expected.json"
+    export UIO_MODEL=$shared/golden/$model
+    for n in $(jq -r '.logprob_of_last | keys[]' "$UIO_MODEL/expected.json"); do
+      # The text of the first n ids.
+      bytes=$(uio-segment -a fresh -l "$n" "$UIO_MODEL/text.txt" | uio-inspect | jq -s 'map(select(.kind == "segment"))[0].byte_end')
+      head -c "$bytes" "$UIO_MODEL/text.txt" >document.txt
+      uio-segment -a fresh -l 9999 document.txt | uio-inspect --tokens | jq -c 'select(.tokens) | .tokens' >ids
+      jq -c --argjson n "$n" '.ids[:$n]' "$UIO_MODEL/expected.json" >wanted
+      expect_same wanted ids
+      for setting in '' '--last 31' '--last 40' '--dtype f64' '--search exact --nearest 100000'; do
+        [ -z "$setting" ] || [ "$n" = 177 ] || continue  # the other settings on one document
+        # shellcheck disable=SC2086  # words of the setting
+        uio-score --context memory --per-token $setting document.txt >scores || fail "$model, $n: $setting"
+        largest=$(check_longllama_logprobs scores "$n" "$(jq -c --arg n "$n" '.logprob_of_last[$n]' "$UIO_MODEL/expected.json")") || fail "$largest"
+        expect_within "$largest" 1e-3 "$model, $n ids $setting"
+      done
+      count=$((count + 1))
+    done
+  done
+  [ "$count" -ge 12 ] || fail "only $count documents"
+}
+
+test_longllama_greedy() {
+  local model
+  for model in released-longllama released-longllama-nopos; do
+    use_shared "golden/$model/expected.json"
+    export UIO_MODEL=$shared/golden/$model
+    jq -c '.generate | {id: 1, prompt, max_tokens: (.ids | length)}' "$UIO_MODEL/expected.json" >request
+    uio-decode --jsonl --ignore-eos request | jq -c .tokens >found || fail 'uio-decode'
+    jq -c .generate.ids "$UIO_MODEL/expected.json" >wanted
+    expect_same wanted found
+    # The prompt as a document: compressed, then continued.
+    jq -j .generate.prompt "$UIO_MODEL/expected.json" >document.txt
+    uio-segment document.txt | uio-compress -o document.uio || fail 'no blob'
+    echo '{"memory": ["document.uio"], "max_tokens": 100, "ignore_eos": true}' | uio-decode --jsonl | jq -c .tokens >found || fail 'uio-decode of a blob'
+    expect_same wanted found
+  done
+}

@@ -17,28 +17,28 @@ TEST_CASE("the arithmetic of a segment, by hand") {
   const double first = 15 * (q + lora_q + 2 * kv + lora_kv + o + feed) + 2 * 40 * (slot_pairs + token_pairs);
   const double second = 3 * (q + lora_q + o + feed) + 15 * (2 * kv + lora_kv) + 2 * 40 * slot_pairs;
   const double head = 3 * 3 * (2 * kv + 2 * lora_kv);
-  CHECK(t.method->segment_flops(12, Form::kKv) == 2 * (first + second + head));
-  CHECK(t.method->segment_flops(12, Form::kHidden) == 2 * (first + second));
+  CHECK(t.method->cost()->segment_flops(12, Form::kKv) == 2 * (first + second + head));
+  CHECK(t.method->cost()->segment_flops(12, Form::kHidden) == 2 * (first + second));
 
   // Closed by its content after 7 tokens: the slots see 2, 5 and 7.
   const double shorter = 10 * (q + lora_q + 2 * kv + lora_kv + o + feed) + 2 * 40 * (2 + 5 + 7 + 3 + 28) + 3 * (q + lora_q + o + feed) +
                          10 * (2 * kv + lora_kv) + 2 * 40 * (2 + 5 + 7 + 3);
-  CHECK(t.method->segment_flops(7, Form::kHidden) == 2 * shorter);
+  CHECK(t.method->cost()->segment_flops(7, Form::kHidden) == 2 * shorter);
 
   // The causal mask: each slot sees all 12 tokens, and the slots up to itself.
   const TinyMethod causal(Json::object(), Json{{"memory_mask", "causal"}});
-  CHECK(causal.method->segment_flops(12, Form::kKv) == 2 * (first + second + head + 2 * 2 * 40 * (36 + 6 - slot_pairs)));
+  CHECK(causal.method->cost()->segment_flops(12, Form::kKv) == 2 * (first + second + head + 2 * 2 * 40 * (36 + 6 - slot_pairs)));
 
   // LoRA on more projections.
   const TinyMethod more(Json::object(), Json{{"encoder_targets", {"q_proj", "v_proj", "o_proj", "down_proj"}}});
-  CHECK(more.method->segment_flops(12, Form::kKv) == 2 * (first + second + head + 18 * (2 * (40 + 24) + 2 * (32 + 24))));
+  CHECK(more.method->cost()->segment_flops(12, Form::kKv) == 2 * (first + second + head + 18 * (2 * (40 + 24) + 2 * (32 + 24))));
 }
 
 // How large the heap becomes is measured on whole programs, tests/cli/dry_run_test.sh.
 TEST_CASE("a rehearsal makes tensors of every shape and needs no weights") {
   for (const at::ScalarType dtype : {at::kFloat, at::kDouble}) {
     const TinyMethod t(Json::object(), Json::object(), dtype);
-    for (const Form form : {Form::kKv, Form::kHidden}) t.method->rehearse(3, 7, form);
+    for (const Form form : {Form::kKv, Form::kHidden}) t.method->cost()->rehearse(3, 7, form);
   }
 }
 
@@ -47,8 +47,8 @@ TEST_CASE("which weights compressing reads") {
   std::vector<std::string> unread, unread_hidden;
   Model model = t.tiny.load();
   model.for_each_weight([&](const std::string& name, at::Tensor&) {
-    if (!t.method->reads_weight(name, Form::kKv)) unread.push_back(name);
-    if (!t.method->reads_weight(name, Form::kHidden)) unread_hidden.push_back(name);
+    if (!t.method->cost()->reads_weight(name, Form::kKv)) unread.push_back(name);
+    if (!t.method->cost()->reads_weight(name, Form::kHidden)) unread_hidden.push_back(name);
   });
   const std::string last = "model.layers.2.";
   CHECK((unread == std::vector<std::string>{"lm_head.weight", "model.norm.weight", last + "post_attention_layernorm.weight",
@@ -61,7 +61,7 @@ TEST_CASE("which weights compressing reads") {
   const at::Tensor expected = t.method->encode(ids);
   Model other = t.tiny.load(at::kDouble);
   other.for_each_weight([&](const std::string& name, at::Tensor& weight) {
-    if (!t.method->reads_weight(name, Form::kHidden)) weight = at::full_like(weight, 1e30);
+    if (!t.method->cost()->reads_weight(name, Form::kHidden)) weight = at::full_like(weight, 1e30);
   });
   const auto method = make_method(other, load_adapter(t.tiny.scratch.path("adapter"), other));
   CHECK(method->encode(ids).equal(expected));
@@ -75,9 +75,9 @@ TEST_CASE("a model without numbers has its shapes, its checks and its costs") {
   const Model shapes = load("");
   CHECK(shapes.fingerprint().empty());
   const auto method = make_method(shapes, load_adapter(t.tiny.scratch.path("adapter"), shapes));
-  CHECK(method->segment_flops(12, Form::kKv) == t.method->segment_flops(12, Form::kKv));
+  CHECK(method->cost()->segment_flops(12, Form::kKv) == t.method->cost()->segment_flops(12, Form::kKv));
   CHECK(method->adapter().fingerprint == t.method->adapter().fingerprint);
-  make_method(shapes, fresh_adapter(shapes, 12, 3))->rehearse(1, 12, Form::kKv);
+  make_method(shapes, fresh_adapter(shapes, 12, 3))->cost()->rehearse(1, 12, Form::kKv);
 
   Json elsewhere = t.config;
   elsewhere["base_fingerprint"] = std::string(64, 'a');

@@ -79,6 +79,28 @@ TEST_CASE("defaults of the families") {
         std::vector<std::int64_t>{0, 0, 0});
 }
 
+TEST_CASE("memory layers, of any family, and no part of the base's fingerprint") {
+  const ModelConfig none = parse({});
+  CHECK(none.memory.layers.empty());
+  for (const char* type : {"longllama", "llama", "qwen2"}) {
+    const ModelConfig c = parse({{"model_type", type}, {"mem_layers", {2, 0}}, {"mem_positionals", false}, {"mem_dtype", "float16"},
+                                 {"mem_attention_grouping", {4, 2048}}, {"gradient_checkpoint_every_ith", 1}});
+    CHECK(c.memory.layers == std::vector<std::int64_t>{0, 2});
+    CHECK_FALSE(c.memory.has_positions);
+    CHECK(c.memory.dtype == DType::kF16);
+  }
+  const ModelConfig some = parse({{"mem_layers", {1}}});
+  CHECK(some.memory.has_positions);
+  CHECK(some.memory.dtype == DType::kBf16);
+  CHECK(canonical(some) == canonical(none));
+  check_error([] { parse({{"mem_layers", {3}}}); }, ErrorKind::kMismatch, {"no such memory layer", "3", "0 to 2"});
+  check_error([] { parse({{"mem_layers", {-1}}}); }, ErrorKind::kMismatch, {"no such memory layer", "-1"});
+  check_error([] { parse({{"mem_layers", {1, 1}}}); }, ErrorKind::kMismatch, {"named twice"});
+  check_error([] { parse({{"mem_layers", {1.5}}}); }, ErrorKind::kData, {"'mem_layers'"});
+  check_error([] { parse({{"mem_layers", 1}}); }, ErrorKind::kData, {"'mem_layers'"});
+  check_error([] { parse({{"mem_dtype", "int8"}}); }, ErrorKind::kMismatch, {"'mem_dtype'", "int8"});
+}
+
 // 40 heads are no multiple of the 32 KV heads that a Qwen has unless told otherwise: better refused than guessed.
 TEST_CASE("default KV heads that do not divide the heads") {
   check_error(
