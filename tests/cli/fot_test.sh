@@ -120,6 +120,7 @@ test_what_does_not_belong_is_refused() {
   refused 4 'segment longer than the window' uio-decode long.seg
   refused 4 'another length' uio-compress long.seg
   refused 4 'hidden' uio-compress --form hidden book.txt
+  refused 2 'no dry run.*fot' uio-compress -n book.txt
   refused 2 'no memory layers' uio-compress -m bare --method fot book.txt
   refused 2 'two memory methods' uio-compress -a fresh --memory-layers 0 book.txt
   refused 2 'two memory methods' uio-compress --method uio --memory-layers 0 book.txt
