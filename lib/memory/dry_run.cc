@@ -96,19 +96,23 @@ class DryRun : public SegmentWalk {
     if (made() == 0) return std::max(peak_bytes(), resident_bytes() + weights);
     warm_up();
     const std::uint64_t resident = resident_bytes(), heap = heap_bytes();
-    method().cost()->rehearse(largest_count_, largest_tokens_, job().form);
+    for (int batch = 0; batch < 2; ++batch) method().cost()->rehearse(largest_count_, largest_tokens_, job().form);  // the next finds holes that the first left
     return std::max(peak_bytes(), resident + weights + heap_bytes() - heap);
   }
 
-  // Products of nothing: code, threads and scratch of the libraries are part of a run's memory, whatever the model.
+  // Thin products of nothing, of as many rows as the largest batch has: code, threads and scratch of the libraries are part of a run's memory.
   void warm_up() const {
     const Placement& placement = model().placement();
-    constexpr std::int64_t kRows = 256, kHeads = 4, kSize = 64, kWidth = kHeads * kSize;
-    const at::Tensor rows = at::zeros({kRows, kWidth}, placement.residual()), weight = at::zeros({kWidth, kWidth}, placement.stored);
-    const at::Tensor input = kernels::rms_norm(rows, at::ones({kWidth}, placement.residual()), 1e-5, placement.computed);
-    const at::Tensor product = kernels::linear(input, weight), angle = at::zeros({kRows, kSize / 2}, placement.residual());
+    const ModelConfig& c = model().config();
+    constexpr std::int64_t kHeads = 4, kSize = 64, kWidth = kHeads * kSize;
+    const std::int64_t count = largest_count_ * (largest_tokens_ + method().memory_length());
+    for (const std::int64_t in : {c.hidden_size, c.intermediate_size})
+      kernels::linear(at::zeros({count, in}, placement.computed), at::zeros({kWidth, in}, placement.stored));
+    const at::Tensor rows = at::zeros({kWidth, kWidth}, placement.residual());
+    const at::Tensor product = kernels::rms_norm(rows, at::ones({kWidth}, placement.residual()), 1e-5, placement.computed);
+    const at::Tensor angle = at::zeros({kWidth, kSize / 2}, placement.residual());
     kernels::swiglu(product.clone(), product);
-    const at::Tensor heads = kernels::rotary(product.view({1, kRows, kHeads, kSize}).transpose(1, 2), angle, angle);
+    const at::Tensor heads = kernels::rotary(product.view({1, kWidth, kHeads, kSize}).transpose(1, 2), angle, angle);
     const kernels::AttentionPart parts[] = {{heads, heads, heads, kernels::Visible::kCausal, {}}};
     const at::Tensor found = kernels::attention(parts, 1).transpose(1, 2).flatten(2);
     at::stack({at::cat({found, found}, 1)}).to(placement.stored);

@@ -147,15 +147,13 @@ peak_of() {
   cat peak
 }
 
-# Within a tenth, without and with a remembered fingerprint.
+# Within a tenth. The first run of a model reads all of it, for the fingerprint; later ones only what they compute with.
 check_peak() {
   local told peak
-  for _ in 1 2; do
-    tell peak_bytes "$@"
-    told=$((n / 1024)) peak=$(peak_of "$@")
-    echo "$*: told $told KiB, took $peak KiB"
-    [ $((told * 10)) -le $((peak * 11)) ] && [ $((told * 10)) -ge $((peak * 9)) ] || fail "$*: told $told KiB, took $peak KiB"
-  done
+  tell peak_bytes "$@"
+  told=$((n / 1024)) peak=$(peak_of "$@")
+  echo "$*: told $told KiB, took $peak KiB"
+  if [ $((told * 10)) -gt $((peak * 11)) ] || [ $((told * 10)) -lt $((peak * 9)) ]; then fail "$*: told $told KiB, took $peak KiB"; fi
 }
 
 test_peak_memory() {
@@ -187,7 +185,8 @@ make_large() {
   while [ $(($(stat -c %s names) % 8)) -ne 0 ]; do printf ' ' >>names; done
   local size
   size=$(stat -c %s names)
-  { printf "\\x$(printf %02x $((size & 255)))\\x$(printf %02x $((size >> 8 & 255)))\\x$(printf %02x $((size >> 16 & 255)))\\x00\\x00\\x00\\x00\\x00"
+  # The length of the names in eight bytes, little endian.
+  { printf %b "$(printf %016x "$size" | tac -rs .. | sed 's/../\\x&/g')"
     cat names
     head -c "$(jq .at header)" /dev/zero; } >large/model.safetensors
   touch -d '2001-01-01' large/model.safetensors
@@ -201,6 +200,7 @@ test_peak_memory_of_a_large_model() {
   for _ in 1 2 3 4; do cat a.txt; done >text.txt
   make_large 8000 512 2048 5  # 118 MB
   local options=(-m large -a fresh -l 256 --memory-length 16)
+  check_peak "${options[@]}" text.txt
   check_peak "${options[@]}" text.txt
   check_peak "${options[@]}" --batch 4 --level 0 text.txt
   check_peak "${options[@]}" --dtype bf16 --form hidden text.txt
