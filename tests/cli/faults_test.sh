@@ -5,6 +5,7 @@
 . "$UIO_ROOT/tests/cli/faults.sh"
 
 test_segment() {
+  tried=${UIO_FAULTS:-all}
   prepare
   fresh
   echo old >../old/result
@@ -17,6 +18,7 @@ test_segment() {
 }
 
 test_inspect() {
+  tried=${UIO_FAULTS:-all}
   prepare
   fresh
   outputs=()
@@ -80,7 +82,7 @@ test_killed_at_a_call() {
   cp ../calls ../calls.good
   for call in mkdir flock write rename fsync linkat close; do
     count=$(grep -c "^$call " ../calls.good)
-    for k in $(chosen "$count"); do
+    for k in $(chosen "$count" "$call"); do
       reset
       fault=$call:$k:kill
       run_failing "$fault"
