@@ -71,7 +71,7 @@ _uio_compress() {
     -o | --output) _uio_files ;;
     --progress) _uio_words 'auto always never' ;;
     --batch | --cache-size | --memory-layers | --nearest | -l | --segment-length | --memory-length | -j | --threads | --seed | --level) COMPREPLY=() ;;
-    *) _uio_operand '--form --precision --batch --cache-dir --no-cache --cache-size -m --model -a --adapter --method --memory-layers --search --nearest -l --segment-length --memory-length --device --dtype -j --threads --seed -o --output --level -f --force -q --quiet -v --verbose --progress -h --help -V --version' ;;
+    *) _uio_operand '--form --precision --batch --cache-dir --no-cache --cache-size -n --dry-run -m --model -a --adapter --method --memory-layers --search --nearest -l --segment-length --memory-length --device --dtype -j --threads --seed -o --output --level -f --force -q --quiet -v --verbose --progress -h --help -V --version' ;;
   esac
 }
 complete -F _uio_compress uio-compress
@@ -81,6 +81,7 @@ _uio_decode() {
   _uio_where
   case $option in
     -f | --prompt-file) _uio_files ;;
+    --chat) _uio_words 'llama2 llama3 mistral chatml' ;;
     --save) _uio_files ;;
     --overflow) _uio_words 'refuse oldest' ;;
     -m | --model) _uio_directories ;;
@@ -89,10 +90,11 @@ _uio_decode() {
     --search) _uio_words 'dense exact' ;;
     --device) _uio_words 'auto cpu cuda' ;;
     --dtype) _uio_words 'auto f32 bf16 f16 f64' ;;
+    --weights) _uio_words 'stored int8' ;;
     -o | --output) _uio_files ;;
     --progress) _uio_words 'auto always never' ;;
-    -p | --prompt | -n | --max-tokens | --temperature | --top-k | --top-p | --min-p | --repeat-penalty | --stop | --batch | --memory-layers | --nearest | -l | --segment-length | --memory-length | -j | --threads | --seed | --level) COMPREPLY=() ;;
-    *) _uio_operand '-p --prompt -f --prompt-file -n --max-tokens --temperature --top-k --top-p --min-p --repeat-penalty --stop --ignore-eos --save --jsonl --overflow --batch -m --model -a --adapter --method --memory-layers --search --nearest -l --segment-length --memory-length --device --dtype -j --threads --seed -o --output --level --force -q --quiet -v --verbose --progress -h --help -V --version' ;;
+    -p | --prompt | --system | -n | --max-tokens | --temperature | --top-k | --top-p | --min-p | --repeat-penalty | --stop | --batch | --memory-layers | --nearest | -l | --segment-length | --memory-length | -j | --threads | --seed | --level) COMPREPLY=() ;;
+    *) _uio_operand '-p --prompt -f --prompt-file --chat --system --parse-special -n --max-tokens --temperature --top-k --top-p --min-p --repeat-penalty --stop --ignore-eos --save --jsonl --overflow --batch -m --model -a --adapter --method --memory-layers --search --nearest -l --segment-length --memory-length --device --dtype --weights -j --threads --seed -o --output --level --force -q --quiet -v --verbose --progress -h --help -V --version' ;;
   esac
 }
 complete -F _uio_decode uio-decode
@@ -113,10 +115,11 @@ _uio_score() {
     --search) _uio_words 'dense exact' ;;
     --device) _uio_words 'auto cpu cuda' ;;
     --dtype) _uio_words 'auto f32 bf16 f16 f64' ;;
+    --weights) _uio_words 'stored int8' ;;
     -o | --output) _uio_files ;;
     --progress) _uio_words 'auto always never' ;;
     --last | --tolerance | --memory-layers | --nearest | -l | --segment-length | --memory-length | -j | --threads | --seed) COMPREPLY=() ;;
-    *) _uio_operand '--task --context --last --per-token --verify --tolerance --overflow --lines --jsonl --replace-invalid --form --precision -m --model -a --adapter --method --memory-layers --search --nearest -l --segment-length --memory-length --device --dtype -j --threads --seed -o --output -f --force -q --quiet -v --verbose --progress -h --help -V --version' ;;
+    *) _uio_operand '--task --context --last --per-token --verify --tolerance --overflow --lines --jsonl --replace-invalid --form --precision -m --model -a --adapter --method --memory-layers --search --nearest -l --segment-length --memory-length --device --dtype --weights -j --threads --seed -o --output -f --force -q --quiet -v --verbose --progress -h --help -V --version' ;;
   esac
 }
 complete -F _uio_score uio-score

@@ -1,7 +1,7 @@
 // Products with weights of 8 bits: what is rounded, what is not, and few rows against many.
 #include "kernels/int8_linear.h"
 
-#include <cmath>
+#include <catch2/catch.hpp>
 
 #include "unit/kernels/compare.h"
 

@@ -408,7 +408,7 @@ TEST_CASE("log-sum-exp of both infinities", "") {
 constexpr std::int64_t kLongSizes[] = {1, 15, 16, 33, 127, 1100, 4096, 4097, 9000};
 
 TEST_CASE("rows rounded to whole numbers") {
-  for (const RowKernels* build : builds()) {
+  for (const RowKernels* build : row_builds()) {
     for (const std::int64_t n : kLongSizes) {
       INFO(build->instruction_set << ", " << n);
       const std::vector<float> x = numbers(n, 31, 5);
@@ -440,7 +440,7 @@ TEST_CASE("rows rounded to whole numbers") {
 }
 
 TEST_CASE("products of whole numbers are exact, with every instruction set") {
-  for (const RowKernels* build : builds()) {
+  for (const RowKernels* build : row_builds()) {
     for (const std::int64_t n : kLongSizes) {
       INFO(build->instruction_set << ", " << n);
       constexpr std::int64_t kOuts = 3;
