@@ -580,8 +580,8 @@ const Option kRows[] = {
      .help = "keep the model's matrices as stored, or rounded to 8 bits",
      .manual = "How the matrices of the model are kept:\n.Cm stored ,\nin the numbers of\n.Fl \\-dtype ,\nor\n.Cm int8 ,\nrounded to 8 bits when "
                "they are loaded, with a scale for each row: a token is generated in about half the time of bf16, on CPUs only.\nMemories "
-               "made that way differ a little from those of\n.Xr uio-compress 1 ,\nso nothing that is kept is made with it: not\n.Fl "
-               "\\-save\nof uio-decode, not\n.Fl \\-verify\nof uio-score.",
+               "made that way differ a little from those of\n.Xr uio-compress 1 ,\nso nothing that is kept is made or verified with "
+               "it.",
      .store = [](Settings& s, const Given& g) { s.choice.weights = parse_choice(g.option, g.text, g.choices); }},
     {.programs = kAllPrograms,
      .unused_by = kSegment | kInspect,
