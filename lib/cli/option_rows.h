@@ -11,8 +11,10 @@ namespace uio::cli {
 
 inline constexpr std::uint32_t kMostTokens = 1u << 24;  // of a segment or a memory: as much as a stream can hold (uio-stream(5))
 
-// Rows that uio-train-step alone has.
+// Rows that uio-train-step alone has, those that say what the other programs are asked to do, and those that programs share.
 std::span<const Option> training_rows();
+std::span<const Option> task_rows();
+std::span<const Option> common_rows();
 
 // The value as a whole number from `least` to `most`, and as a name, which is not empty. They throw Error{kUsage} otherwise.
 int whole(const Given& given, int least, int most);
