@@ -5,6 +5,7 @@
 
 #include "io/quantise.h"
 #include "kernels/cross_entropy.h"
+#include "kernels/int8_linear.h"
 #include "kernels/linear.h"
 #include "kernels/policy.h"
 #include "model/tensor.h"
@@ -27,6 +28,10 @@ std::string shape_name(std::initializer_list<std::int64_t> sizes) {
 
 at::Tensor run_linear(const Tensors& in) { return kernels::linear(in[0], in[1], in[2]); }
 at::Tensor slow_linear(const Tensors& in) { return (in[0].unsqueeze(1) * in[1].unsqueeze(0)).sum(-1) + in[2]; }
+
+// x, whole numbers, their scales, bias.
+at::Tensor run_int8_linear(const Tensors& in) { return kernels::linear(in[0], kernels::Int8Weight{in[1], in[2]}, in[3]); }
+at::Tensor slow_int8_linear(const Tensors& in) { return slow_linear({in[0], in[1].to(at::kDouble) * in[2].unsqueeze(1), in[3]}); }
 
 at::Tensor ids(std::int64_t count, std::int64_t vocabulary, std::uint64_t seed) {
   return (normal({count}, seed).abs() * 1e6).to(at::kLong).remainder(vocabulary);
@@ -95,6 +100,31 @@ OpCases linear_cases() {
                           [=] { return Tensors{normal({rows, kIn}, 1, computed), normal({kOut, kIn}, 2, stored), at::Tensor()}; }, run_linear,
                           static_cast<double>(kIn * kOut) * static_cast<double>(c10::elementSize(stored)), 2.0 * static_cast<double>(rows * kIn * kOut), computed});
     }
+  return op;
+}
+
+OpCases int8_linear_cases() {
+  OpCases op{"int8_linear", {}, {}};
+  for (const std::int64_t rows : {1, 2, 8, 9, 40})
+    for (const auto& [in, out] : {std::pair<std::int64_t, std::int64_t>{1, 1}, {33, 70}, {768, 300}, {5000, 17}})
+      for (const at::ScalarType computed : {at::kFloat, at::kDouble}) {
+        const auto inputs = [=, in = in, out = out]() -> std::vector<Input> {
+          const kernels::Int8Weight weight = kernels::rounded_to_int8(normal({out, in}, 5));
+          return {{normal({rows, in}, 6), computed}, {weight.values, at::kChar}, {weight.scales.to(at::kDouble), at::kFloat}, {normal({out}, 7), computed}};
+        };
+        // Of few rows the activations are rounded to 13 bits of the row's largest.
+        const bool is_rounded = computed == at::kFloat && rows <= 8;
+        op.cases.push_back({shape_name({rows, in, out}) + " " + uio::name_of(dtype_of(computed)), inputs, run_int8_linear, slow_int8_linear,
+                            is_rounded ? 1e-6 : tolerance(computed)});
+      }
+  constexpr std::int64_t kIn = 4096, kOut = 4096;
+  for (const std::int64_t rows : {1, 8, 512})
+    op.costs.push_back({shape_name({rows, kIn, kOut}),
+                        [=] {
+                          const kernels::Int8Weight weight = kernels::rounded_to_int8(normal({kOut, kIn}, 2));
+                          return Tensors{normal({rows, kIn}, 1, at::kFloat), weight.values, weight.scales, at::Tensor()};
+                        },
+                        run_int8_linear, static_cast<double>(kIn * kOut), 2.0 * static_cast<double>(rows * kIn * kOut)});
   return op;
 }
 
