@@ -148,12 +148,17 @@ peak_of() {
 }
 
 # Within a tenth. The first run of a model reads all of it, for the fingerprint; later ones only what they compute with.
+# How much of the libraries a process maps beside what it asks for depends on what the kernel has at hand: on a busy machine one pair of
+# runs in dozens was 11 % apart. So a figure is wrong when it is wrong three times.
 check_peak() {
   local told peak
-  tell peak_bytes "$@"
-  told=$((n / 1024)) peak=$(peak_of "$@")
-  echo "$*: told $told KiB, took $peak KiB"
-  if [ $((told * 10)) -gt $((peak * 11)) ] || [ $((told * 10)) -lt $((peak * 9)) ]; then fail "$*: told $told KiB, took $peak KiB"; fi
+  for _ in 1 2 3; do
+    tell peak_bytes "$@"
+    told=$((n / 1024)) peak=$(peak_of "$@")
+    echo "$*: told $told KiB, took $peak KiB"
+    if [ $((told * 10)) -le $((peak * 11)) ] && [ $((told * 10)) -ge $((peak * 9)) ]; then return; fi
+  done
+  fail "$*: told $told KiB, took $peak KiB"
 }
 
 test_peak_memory() {
