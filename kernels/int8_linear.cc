@@ -11,13 +11,16 @@
 #include "kernels/policy.h"
 #include "kernels/rows.h"
 #include "kernels/scratch.h"
+#include "kernels/small_product.h"
 
 namespace uio::kernels {
 namespace {
 
-constexpr std::int64_t kFewRows = 8;        // beyond, one conversion and sgemm cost less
-constexpr std::int64_t kGrain = 1 << 15;    // weights of a thread's least share
-constexpr std::int64_t kCachedRows = 16;    // rows of weights that stay in cache for the next row of x
+constexpr std::int64_t kFewRows = 8;      // beyond, one conversion and sgemm cost less
+constexpr std::int64_t kCachedRows = 16;  // rows of weights that stay in cache for the next row of x
+
+// Rows of weights, of `in` numbers each, that are the least share of a thread.
+std::int64_t grain_of(std::int64_t in) { return std::max<std::int64_t>(1, (1 << 15) / std::max<std::int64_t>(in, 1)); }
 
 at::Tensor few_rows(const at::Tensor& x, const Int8Weight& weight) {
   const std::int64_t rows = x.size(0), in = x.size(1), out = weight.values.size(0);
@@ -30,7 +33,7 @@ at::Tensor few_rows(const at::Tensor& x, const Int8Weight& weight) {
   const std::int8_t* weights = weight.values.const_data_ptr<std::int8_t>();
   const float* scales = weight.scales.const_data_ptr<float>();
   float* results = y.mutable_data_ptr<float>();
-  at::parallel_for(0, out, std::max<std::int64_t>(1, kGrain / std::max<std::int64_t>(in, 1)), [&](std::int64_t begin, std::int64_t end) {
+  at::parallel_for(0, out, grain_of(in), [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t o = begin; o < end; o += kCachedRows)
       for (std::int64_t row = 0; row < rows; ++row)
         kernel.matvec_i8(weights + o * in, scales + o, inputs + row * in, x_scales[row], results + row * out + o, std::min(kCachedRows, end - o), in);
@@ -45,7 +48,7 @@ at::Tensor widen(const Int8Weight& weight) {
   const float* scales = weight.scales.const_data_ptr<float>();
   float* to = wide.mutable_data_ptr<float>();
   const RowKernels& kernel = row_kernels();
-  at::parallel_for(0, weight.values.size(0), std::max<std::int64_t>(1, kGrain / std::max<std::int64_t>(in, 1)), [&](std::int64_t begin, std::int64_t end) {
+  at::parallel_for(0, weight.values.size(0), grain_of(in), [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t o = begin; o < end; ++o) kernel.widen_i8(from + o * in, scales[o], to + o * in, in);
   });
   return wide;
@@ -57,7 +60,7 @@ Int8Weight rounded_to_int8(const at::Tensor& weight) {
   const std::int64_t out = weight.size(0), in = weight.size(1);
   const Int8Weight rounded{at::empty({out, in}, at::kChar), at::empty({out}, at::kFloat)};
   const RowKernels& kernel = row_kernels();
-  at::parallel_for(0, out, std::max<std::int64_t>(1, kGrain / std::max<std::int64_t>(in, 1)), [&](std::int64_t begin, std::int64_t end) {
+  at::parallel_for(0, out, grain_of(in), [&](std::int64_t begin, std::int64_t end) {
     const at::Tensor wide = weight.narrow(0, begin, end - begin).to(at::kFloat).contiguous();
     for (std::int64_t o = begin; o < end; ++o)
       rounded.scales.mutable_data_ptr<float>()[o] =
@@ -73,6 +76,7 @@ at::Tensor linear_reference(const at::Tensor& x, const Int8Weight& weight, const
 
 at::Tensor linear(const at::Tensor& x, const Int8Weight& weight, const at::Tensor& bias) {
   if (is_reference_forced() || x.scalar_type() != at::kFloat) return linear_reference(x, weight, bias);
+  const OneThreadIfSmall one_thread(x.numel() * weight.values.size(0));
   at::Tensor y = x.size(0) <= kFewRows ? few_rows(x, weight) : at::linear(x, widen(weight));
   return bias.defined() ? y.add_(bias) : y;
 }

@@ -1,13 +1,13 @@
-// Ladder: (1) shipped: a composition. Keys are scored a block at a time and the best so far kept, so that no [T, S] matrix exists; the values of the
+// Ladder: (1) a composition, and the oracle of far_search.cc, which ships where keys are on the CPU. Keys are scored a block at a time and the best so far kept, so that no [T, S] matrix exists; the values of the
 // best are gathered, and one softmax is taken over their scores and those of the other parts.
 #include "kernels/nearest.h"
 
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <limits>
 #include <tuple>
-#include <vector>
+
+#include "kernels/local_scores.h"
 
 namespace uio::kernels {
 namespace {
@@ -18,13 +18,6 @@ constexpr std::int64_t kNumbersAtOnce = 1 << 24;  // of gathered values and of s
 struct Best {
   at::Tensor scores, index;  // [B, H, T, κ]
 };
-
-// q·k of queries [B, H, T, d] with keys [B, G, S, d]: [B, H, T, S].
-at::Tensor scores_of(const at::Tensor& queries, const at::Tensor& keys) {
-  const std::int64_t batch = queries.size(0), heads = queries.size(1), count = queries.size(2), groups = keys.size(1);
-  const at::Tensor folded = queries.reshape({batch, groups, heads / groups * count, queries.size(3)});
-  return at::matmul(folded, keys.to(queries.scalar_type()).transpose(-1, -2)).view({batch, heads, count, keys.size(2)});
-}
 
 Best best_of(const at::Tensor& queries, const at::Tensor& keys, std::int64_t count) {
   Best best;
@@ -51,13 +44,6 @@ at::Tensor sum_of(const at::Tensor& weights, const at::Tensor& index, const at::
   return at::matmul(weights.unsqueeze(-2), found).squeeze(-2);
 }
 
-at::Tensor visibility(const AttentionPart& part, std::int64_t begin, std::int64_t count) {
-  if (part.visible == Visible::kAll) return {};
-  if (part.visible == Visible::kMask) return part.mask.narrow(0, begin, count);
-  const auto options = at::TensorOptions().dtype(at::kLong).device(part.queries.device());
-  return at::arange(part.keys.size(2), options).unsqueeze(0).le(at::arange(begin, begin + count, options).unsqueeze(1));
-}
-
 }  // namespace
 
 at::Tensor attention_nearest(std::span<const AttentionPart> parts, const AttentionPart& far, std::int64_t count, double scale) {
@@ -71,24 +57,10 @@ at::Tensor attention_nearest(std::span<const AttentionPart> parts, const Attenti
   at::Tensor out = at::empty({batch, total, heads, size}, first.options());
   for (std::int64_t begin = 0; begin < total; begin += at_once) {
     const std::int64_t some = std::min(at_once, total - begin);
-    const auto queries = [&](const AttentionPart& part) { return part.queries.narrow(2, begin, some).to(wide); };
-    const Best found = best_of(queries(far), far.keys, best);
-    std::vector<at::Tensor> scores = {found.scores};
-    for (const AttentionPart& part : parts) {
-      at::Tensor score = scores_of(queries(part), part.keys);
-      if (const at::Tensor sees = visibility(part, begin, some); sees.defined())
-        score = score.masked_fill(sees.logical_not(), -std::numeric_limits<double>::infinity());
-      scores.push_back(score);
-    }
-    const at::Tensor weights = at::softmax(at::cat(scores, -1).mul(scale), -1);
-    at::Tensor sum = sum_of(weights.narrow(-1, 0, best), found.index, far.values);
-    std::int64_t at = best;
-    for (const AttentionPart& part : parts) {
-      const std::int64_t keys = part.keys.size(2), groups = part.values.size(1);
-      const at::Tensor share = weights.narrow(-1, at, keys).reshape({batch, groups, heads / groups * some, keys});
-      sum = sum + at::matmul(share, part.values.to(wide)).view({batch, heads, some, size});
-      at += keys;
-    }
+    const Best found = best_of(far.queries.narrow(2, begin, some).to(wide), far.keys, best);
+    const LocalShares shares = local_shares(parts, begin, some, found.scores, scale);
+    at::Tensor sum = sum_of(shares.far, found.index, far.values);
+    if (shares.sum.defined()) sum = sum + shares.sum;
     out.narrow(1, begin, some).copy_(sum.transpose(1, 2));
   }
   return out.transpose(1, 2);

@@ -16,9 +16,9 @@ std::string own_directory() {
 
 }  // namespace
 
-Plugin open_plugin(const std::string& file) {
+Plugin open_plugin(const std::string& file, Symbols symbols) {
   Plugin plugin;
-  plugin.handle = dlopen((own_directory() + "/" + file).c_str(), RTLD_NOW | RTLD_GLOBAL);
+  plugin.handle = dlopen((own_directory() + "/" + file).c_str(), symbols == Symbols::kShared ? RTLD_NOW | RTLD_GLOBAL : RTLD_LAZY | RTLD_LOCAL);
   if (plugin.handle != nullptr) return plugin;
   const char* text = dlerror();
   plugin.reason = text ? text : "it cannot be opened";

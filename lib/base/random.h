@@ -7,10 +7,10 @@
 
 namespace uio {
 
-// xoshiro256** (Blackman, Vigna 2018), seeded through splitmix64.
 // The next number of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014): every bit of `state` changes every bit of it.
 std::uint64_t split_mix(std::uint64_t& state);
 
+// xoshiro256** (Blackman, Vigna 2018), seeded through splitmix64.
 class Random {
  public:
   Random(std::uint64_t seed, std::string_view purpose, std::uint64_t number = 0);

@@ -2,7 +2,6 @@
 #include <ATen/ATen.h>
 
 #include <limits>
-#include <random>
 
 #include "kernels/attention.h"
 #include "ops/op_table.h"
@@ -14,6 +13,7 @@ namespace {
 using kernels::AttentionPart;
 using kernels::Visible;
 using test::normal;
+using test::random_mask;
 
 constexpr double kScale = 0.3;
 
@@ -28,14 +28,6 @@ struct Keys {
   Visible visible;
   at::Tensor mask;  // where visible is kMask
 };
-
-at::Tensor random_mask(std::int64_t count, std::int64_t keys, unsigned seed, double density) {
-  std::mt19937 random(seed);
-  std::bernoulli_distribution sees(density);
-  at::Tensor mask = at::zeros({count, keys}, at::kBool);
-  for (std::int64_t i = 0; i < mask.numel(); ++i) mask.mutable_data_ptr<bool>()[i] = sees(random);
-  return mask;
-}
 
 // Queries, keys and values of each part in turn.
 Run run_attention(const std::vector<Keys>& parts) {

@@ -1,6 +1,5 @@
 // Gradients of attention over parts beyond the cases of tests/ops: borders of blocks, shared tensors, some gradients only.
 #include <catch2/catch.hpp>
-#include <random>
 
 #include "kernels/attention.h"
 #include "unit/kernels/gradients.h"
@@ -11,6 +10,7 @@ namespace {
 using test::check_gradients;
 using test::leaf;
 using test::normal;
+using test::random_mask;
 using Inputs = std::vector<at::Tensor>;
 
 
@@ -48,14 +48,6 @@ void check(const std::vector<Keys>& parts, const Inputs& in) {
 void check(const Shape& shape, const std::vector<Keys>& parts, std::uint64_t seed) {
   INFO(shape.batch << "×" << shape.heads << "/" << shape.groups << "×" << shape.count << "×" << shape.size);
   check(parts, inputs(shape, parts, seed));
-}
-
-at::Tensor random_mask(std::int64_t count, std::int64_t keys, unsigned seed, double density) {
-  std::mt19937 random(seed);
-  std::bernoulli_distribution sees(density);
-  at::Tensor mask = at::zeros({count, keys}, at::kBool);
-  for (std::int64_t i = 0; i < mask.numel(); ++i) mask.mutable_data_ptr<bool>()[i] = sees(random);
-  return mask;
 }
 
 TEST_CASE("gradient of attention around the borders of blocks") {

@@ -5,7 +5,6 @@
 
 #include <catch2/catch.hpp>
 #include <limits>
-#include <random>
 #include <vector>
 
 #include "unit/kernels/compare.h"
@@ -15,6 +14,7 @@ namespace {
 
 using test::mean_square_error;
 using test::normal;
+using test::random_mask;
 
 // Every query, head and key by itself; each part with its own queries.
 at::Tensor by_hand(const std::vector<AttentionPart>& parts, double scale) {
@@ -80,15 +80,6 @@ void check(const std::vector<AttentionPart>& parts, double scale) {
     const test::ForceReference forced;
     CHECK(at::equal(attention(here, scale), plain));
   }
-}
-
-at::Tensor random_mask(std::int64_t count, std::int64_t keys, unsigned seed, double density) {
-  std::mt19937 random(seed);
-  std::bernoulli_distribution sees(density);
-  at::Tensor mask = at::zeros({count, keys}, at::kBool);
-  for (std::int64_t t = 0; t < count; ++t)
-    for (std::int64_t s = 0; s < keys; ++s) mask[t][s] = sees(random);
-  return mask;
 }
 
 std::vector<AttentionPart> blind_twice() {

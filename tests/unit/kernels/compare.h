@@ -4,6 +4,8 @@
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 
+#include <random>
+
 #include "unit/kernels/force_reference.h"
 
 namespace uio::test {
@@ -34,6 +36,15 @@ inline double tolerance(at::ScalarType dtype) {
 inline at::Tensor normal(at::IntArrayRef sizes, std::uint64_t seed, at::ScalarType dtype = at::kDouble) {
   at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(seed);
   return at::randn(sizes, generator, at::TensorOptions().dtype(at::kDouble)).to(dtype);
+}
+
+// Which of `keys` each of `count` queries sees, by chance.
+inline at::Tensor random_mask(std::int64_t count, std::int64_t keys, unsigned seed, double density) {
+  std::mt19937 random(seed);
+  std::bernoulli_distribution sees(density);
+  at::Tensor mask = at::zeros({count, keys}, at::kBool);
+  for (std::int64_t i = 0; i < mask.numel(); ++i) mask.mutable_data_ptr<bool>()[i] = sees(random);
+  return mask;
 }
 
 }  // namespace uio::test
