@@ -21,7 +21,8 @@ constexpr unsigned kHasChecksum = 4, kHasDictionary = 3;  // bits of the frame h
 // A stored frame: magic, descriptor (a length of four bytes, a checksum), window, length; raw blocks; checksum.
 constexpr unsigned kStoredDescriptor = 0x84, kStoredWindow = (17 - 10) << 3;
 constexpr std::size_t kStoredHeader = 10, kBlockHeader = 3, kStoredChecksum = 4;
-constexpr std::size_t kLargestBlock = std::size_t{1} << 17;  // of the window, 2^17 bytes
+constexpr std::size_t kLargestBlock = kStoredPiece;  // of the window, 2^17 bytes
+static_assert(kStoredBegin == kStoredHeader + kBlockHeader && kStoredBetween == kBlockHeader);
 
 void append_stored(std::span<const std::byte> content, std::vector<std::byte>& to) {
   std::size_t at = to.size();
@@ -91,9 +92,29 @@ void Compressor::append_frame(std::span<const std::byte> content, std::vector<st
   to.resize(begin + size);
 }
 
+bool Compressor::stores() const { return state_->context == nullptr; }
+
 std::uint64_t Compressor::stored_bytes(std::uint64_t content) {
   const std::uint64_t blocks = std::max<std::uint64_t>(1, (content + kLargestBlock - 1) / kLargestBlock);
   return kStoredHeader + content + blocks * kBlockHeader + kStoredChecksum;
+}
+
+bool is_stored_frame(std::span<const std::byte> stored, std::uint64_t content) {
+  if (content > ~std::uint32_t{0} || stored.size() != Compressor::stored_bytes(content)) return false;
+  if (load_le<std::uint32_t>(stored.data()) != kZstdMagic || stored[4] != std::byte{kStoredDescriptor} || stored[5] != std::byte{kStoredWindow} ||
+      load_le<std::uint32_t>(&stored[6]) != content)
+    return false;
+  std::size_t at = kStoredHeader;
+  for (bool is_last = false; !is_last;) {
+    const std::size_t size = std::min<std::uint64_t>(content, kLargestBlock);
+    content -= size;
+    is_last = content == 0;
+    const auto header = static_cast<std::uint32_t>(size << 3 | is_last);
+    for (std::size_t i = 0; i < kBlockHeader; ++i)
+      if (stored[at + i] != static_cast<std::byte>(header >> 8 * i)) return false;
+    at += kBlockHeader + size;
+  }
+  return true;
 }
 
 struct Expander::State {

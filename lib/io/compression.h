@@ -20,6 +20,7 @@ class Compressor {
   Compressor(Compressor&&) noexcept;
   // Appends one frame that holds `content`.
   void append_frame(std::span<const std::byte> content, std::vector<std::byte>& to);
+  bool stores() const;  // level 0
   // Bytes of the frame that level 0 makes of so many; no level makes more.
   static std::uint64_t stored_bytes(std::uint64_t content);
 
@@ -27,6 +28,12 @@ class Compressor {
   struct State;
   std::unique_ptr<State> state_;
 };
+
+// How a frame of level 0 lies: its content comes in pieces of kStoredPiece bytes, the last one shorter, the first byte of each kStoredBegin bytes (for the
+// first) or kStoredBetween (for the others) behind what is before it. No item of a tensor is cut by that.
+inline constexpr std::size_t kStoredPiece = std::size_t{1} << 17, kStoredBegin = 13, kStoredBetween = 3;
+// Whether `stored` is such a frame of so many bytes, its checksum aside.
+bool is_stored_frame(std::span<const std::byte> stored, std::uint64_t content);
 
 // Takes zstd frames apart.
 class Expander {

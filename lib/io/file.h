@@ -58,7 +58,7 @@ class Sink {
   // The same for a regular file too, where it was opened as it is: for lines that people follow while they are made.
   virtual void drain() { flush(); }
   // The output is whole: flush, and for a named file fsync and rename into place. Called once, last. Without it a named
-  // file never appears and nothing is left behind, also after kill -9 where the file system has O_TMPFILE.
+  // file never appears and nothing is left behind, also after kill -9 where the file system has O_TMPFILE, but in the moment of replacing (uio(7)).
   virtual void commit() = 0;
   virtual const std::string& name() const = 0;
 };
@@ -89,6 +89,8 @@ class MappedFile {
   MappedFile& operator=(MappedFile&& other) noexcept;
   std::span<const std::byte> bytes() const { return {data_, size_}; }
   const std::string& path() const { return path_; }
+  // Lets go of the pages that were read: they leave this process's memory, and come again when they are read again.
+  void release() const noexcept;
 
  private:
   const std::byte* data_ = nullptr;

@@ -163,7 +163,8 @@ class Inspector {
     const Record header = reader.header();
     if (!selection_.contains(span_of(header))) return;
     ++matches_;
-    const bool with_tokens = job_.tokens && std::holds_alternative<Segment>(header);
+    const auto* memory = std::get_if<Memory>(&header);
+    const bool with_tokens = job_.tokens && (!memory || memory->has_tokens);
     Json line =
         describe_record(with_tokens ? reader.decode() : header, reader.token_count(), reader.scored_count(), with_tokens);
     line["offset"] = reader.frame_offset();

@@ -27,8 +27,9 @@ struct ModelChoice {
   std::uint32_t memory_length = 0;   // M; likewise
   std::string method;                       // the memory method: uio, fot; empty: chosen by io/memory_window.h
   std::vector<std::int64_t> memory_layers;  // of fot; empty: those of config.json
-  std::string search = "dense";             // of fot, what queries see of the memory: dense (all of it), exact (the nearest keys)
-  std::uint32_t nearest = 128;              // of exact: so many keys, for each query and head
+  std::string search = "dense";             // of fot, what queries see of the memory: dense (all of it), exact or index (the nearest keys, found by either)
+  std::uint32_t nearest = 128;              // of exact and index: so many keys, for each query and head
+  std::uint32_t probe = 0;                  // of index: how much of it is looked at; 0: chosen
   bool reference = false;            // UIO_FORCE_REFERENCE=1: plain compositions instead of the fast kernels
   std::string cache_dir;             // where hashes of weights are remembered; empty: nowhere
 };
@@ -49,8 +50,18 @@ struct CompressJob {
   int batch = 1;  // segments at once
   int level = 1;  // zstd; 0: stored
   Precision precision = Precision::kExact;
+  bool keep_tokens = false;                // memories carry the ids of their segments
+  std::string index;                       // kind of index that the blob is to have: then its memories are searched; empty: none
   std::string memory_cache;                // directory that keeps memories from run to run; empty: none
   std::uint64_t cache_bytes = 4ull << 30;  // what it may hold
+};
+
+constexpr std::uint32_t kMostRetrieved = 1 << 16;  // segments
+
+// Makes the index of the keys of each input, a blob of memory layers.
+struct IndexJob {
+  ModelChoice choice;  // threads and seed
+  std::string kind;    // flat, ivf, hnsw, sq8, ivfpq
 };
 
 // How the next token is chosen. Temperature 0 is greedy.
@@ -78,6 +89,7 @@ struct DecodeJob {
   Sampling sampling;
   bool ignore_eos = false;
   bool drop_oldest = false;  // --overflow oldest
+  std::uint32_t retrieve = 0;  // --retrieve: segments that are read again raw, nearest to the prompt
   bool serve = false;        // --jsonl: inputs are files of requests
   std::string save;          // --save FILE; empty: none
   int level = 1;
@@ -86,16 +98,25 @@ struct DecodeJob {
 
 struct ScoreJob {
   ModelChoice choice;
-  std::vector<std::string> contexts = {"none", "memory", "full"};
+  std::string task = "perplexity";    // a row of the table of score/tasks.h
+  std::vector<std::string> contexts;  // none: the task's
   std::uint64_t last = 0;  // --last N; 0: walk the whole document
   bool per_token = false;
   bool drop_oldest = false;  // --overflow oldest
+  std::string memory;        // --memory BLOB: what stands before each document in the context `memory`; empty: nothing
+  bool recall = false;       // --recall: compare the search with an index with the exact one
   std::string verify;        // --verify BLOB: compare with memories computed from the inputs; empty: score
   double tolerance = 0;      // of --verify; 0: the dtype's
   bool lines = false, jsonl = false, replace_invalid = false;  // what a document of a text is
+  std::uint32_t retrieve = 1;  // --retrieve: segments that the contexts `retrieved` and `memory+retrieved` read raw
   int batch = 0;
   Form form = Form::kKv;  // how the memories of the context `memory` are kept
   Precision precision = Precision::kExact;
+  // Of tasks that make their documents: how long these are, how many of each length. None, 0: the task's.
+  std::vector<std::uint64_t> lengths;
+  bool has_characters = false;  // lengths are characters, not tokens
+  std::uint32_t samples = 0;
+  std::vector<std::uint32_t> documents_in_memory;  // how many, the scored one's own among them; none: its own alone, or the task's
 };
 
 // What a step does to the weights: the optimiser, its schedule and clipping. Defaults: arXiv 2406.18173, released code.
@@ -120,6 +141,17 @@ struct AdapterShape {
   bool shared_row = false;  // one row for all memory tokens
 };
 
+// How much of the memory of CrossBatch training (arXiv 2307.03170) a window sees: so many windows of its own document before it, and the latest
+// window of so many other documents.
+struct Mixture {
+  std::uint32_t positives = 1, negatives = 1;
+};
+// From the step after the first `begin` on each step draws one of `choices`, whose mixtures its documents get in turn.
+struct CrossPhase {
+  std::uint64_t begin = 0;
+  std::vector<std::vector<Mixture>> choices;
+};
+
 struct TrainJob {
   ModelChoice choice;
   bool dry_run = false;          // print what would be trained, from configurations alone
@@ -129,8 +161,10 @@ struct TrainJob {
   std::uint32_t accumulate = 4;  // documents a step
   int batch = 0;                 // documents side by side; 0: chosen
   std::string trainable = "adapter";  // adapter, full, base
-  std::string objective = "lm";       // lm, autoencode, distill, text, mix
+  std::string objective = "lm";       // lm, autoencode, distill, text, crossbatch, mix
   std::vector<std::pair<std::string, double>> mix;  // of --objective mix: objectives and their weights
+  std::vector<CrossPhase> crossbatch = {{0, {{{1, 1}}}}};  // of --objective crossbatch: ascending, the first from 0 on
+  bool memory_gradient = true;                      // of --objective crossbatch: the gradient goes through the memory
   std::string repeat_prompt = "\n";   // what stands between the memories and the text that `autoencode` repeats
   std::string loss = "token";         // token, released
   std::string estimator = "exact";    // a row of the table that --list-estimators prints
@@ -156,6 +190,7 @@ struct TrainJob {
 struct CoreApi {
   int version;
   void (*compress)(const CompressJob&, JobIo&);
+  void (*index)(const IndexJob&, JobIo&);
   void (*decode)(const DecodeJob&, JobIo&);
   void (*score)(const ScoreJob&, JobIo&);
   void (*train)(const TrainJob&, JobIo&);
@@ -166,7 +201,7 @@ struct CoreApi {
 };
 // The sizes are part of the version: programs and core built from different versions of this page must not meet.
 inline constexpr int kCoreApiVersion =
-    1 << 16 | static_cast<int>((sizeof(CompressJob) * 3 + sizeof(DecodeJob) * 5 + sizeof(ScoreJob) * 7 + sizeof(TrainJob) * 13 + sizeof(JobIo) * 11) & 0xffff);
+    1 << 16 | static_cast<int>((sizeof(CompressJob) * 3 + sizeof(DecodeJob) * 5 + sizeof(ScoreJob) * 7 + sizeof(TrainJob) * 13 + sizeof(IndexJob) * 17 + sizeof(JobIo) * 11) & 0xffff);
 
 }  // namespace uio
 

@@ -30,7 +30,7 @@ Json describe(const Segment& segment, std::uint32_t token_count, std::optional<s
   return object;
 }
 
-Json describe(const Memory& memory, std::uint32_t token_count, std::optional<std::uint32_t>, bool) {
+Json describe(const Memory& memory, std::uint32_t token_count, std::optional<std::uint32_t>, bool with_tokens) {
   Json object = describe_span(memory.span);
   object["kind"] = "memory";
   object["base"] = memory.base;
@@ -42,12 +42,15 @@ Json describe(const Memory& memory, std::uint32_t token_count, std::optional<std
   object["form"] = name_of(memory.form);
   object["precision"] = name_of(memory.precision);
   object["dtype"] = name_of(memory.dtype);
+  if (memory.layout == Layout::kRows) object["layout"] = name_of(memory.layout);
   object["layers"] = memory.layers;
   object["kv_heads"] = memory.kv_heads;
   object["head_size"] = memory.head_size;
   object["memory_length"] = memory.memory_length;
   object["segment_length"] = memory.segment_length;
   object["token_count"] = token_count;
+  if (memory.has_tokens) object["has_tokens"] = true;
+  if (with_tokens && memory.has_tokens) object["tokens"] = memory.tokens;
   if (memory.precision != Precision::kExact) {
     object["key_error"] = memory.key_error.largest;
     object["key_rms_error"] = memory.key_error.rms;

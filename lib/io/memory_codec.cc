@@ -39,6 +39,8 @@ std::uint64_t tensor_bytes(const Memory& memory) {
   return layer > kMostMemoryBytes ? layer : layer * memory.layers;
 }
 
+std::uint64_t token_bytes(const Memory& memory) { return memory.has_tokens ? sizeof(std::int32_t) * std::uint64_t{memory.token_count} : 0; }
+
 PlaneShape layers_shape(const Memory& memory, std::size_t layers) {
   return {memory.dtype, layers * memory.kv_heads, memory.memory_length, memory.head_size};
 }
@@ -52,7 +54,8 @@ QuantisedShape quantised(const Memory& memory, const PlaneShape& shape, bool is_
 }
 
 // How many bytes of each frame of a group are before zstd, in order.
-std::vector<std::size_t> frames_of(const Memory& memory, const PlaneShape& shape, bool is_keys) {
+std::vector<std::size_t> frames_of(const Memory& memory, Layout layout, const PlaneShape& shape, bool is_keys) {
+  if (layout == Layout::kRows) return {shape.bytes()};
   if (memory.precision == Precision::kExact) return std::vector<std::size_t>(item_bytes(shape.dtype), shape.items());
   return quantised(memory, shape, is_keys).parts();
 }
@@ -85,9 +88,9 @@ StatedError plus(const StatedError& stated, const ChangeTally& change) {
   return {std::min(1.0, stated.largest + more.largest), std::min(1.0, stated.rms + more.rms)};
 }
 
-std::vector<std::byte> map_of(const Memory& memory, const StatedError& key_error, const StatedError& value_error) {
-  const bool is_quantised = memory.precision != Precision::kExact;
-  HeaderMapWriter map(kMemoryFields + is_quantised * kErrorFields * (memory.form == Form::kKv ? 2 : 1));
+std::vector<std::byte> map_of(const Memory& memory, Layout layout, const StatedError& key_error, const StatedError& value_error) {
+  const bool is_quantised = memory.precision != Precision::kExact, is_rows = layout == Layout::kRows;
+  HeaderMapWriter map(kMemoryFields + memory.has_tokens + is_rows + is_quantised * kErrorFields * (memory.form == Form::kKv ? 2 : 1));
   add_span(map, memory.span);
   map.add_fingerprint("base", memory.base);
   map.add_fingerprint("tokenizer", memory.tokenizer);
@@ -98,12 +101,14 @@ std::vector<std::byte> map_of(const Memory& memory, const StatedError& key_error
   map.add_word("form", name_of(memory.form));
   map.add_word("precision", name_of(memory.precision));
   map.add_word("dtype", name_of(memory.dtype));
+  if (is_rows) map.add_word("layout", name_of(layout));  // its absence is planes
   map.add_natural("layers", memory.layers);
   map.add_natural("kv_heads", memory.kv_heads);
   map.add_natural("head_size", memory.head_size);
   map.add_natural("memory_length", memory.memory_length);
   map.add_natural("segment_length", memory.segment_length);
   map.add_natural("token_count", memory.token_count);
+  if (memory.has_tokens) map.add_boolean("has_tokens", true);
   if (is_quantised) {
     map.add_real("key_error", key_error.largest);
     map.add_real("key_rms_error", key_error.rms);
@@ -121,8 +126,8 @@ std::uint64_t key_bytes(const Memory& memory) { return tensor_bytes(memory); }
 std::uint64_t value_bytes(const Memory& memory) { return memory.form == Form::kHidden ? 0 : tensor_bytes(memory); }
 
 std::uint64_t payload_bytes(const Memory& memory) {
-  if (memory.precision == Precision::kExact) return key_bytes(memory) + value_bytes(memory);
-  std::uint64_t bytes = 0;
+  std::uint64_t bytes = token_bytes(memory);
+  if (memory.precision == Precision::kExact) return bytes + key_bytes(memory) + value_bytes(memory);
   for (const bool is_keys : {true, false}) {
     if ((is_keys ? key_bytes(memory) : value_bytes(memory)) == 0) continue;
     for_each_group(memory, [&](const PlaneShape& shape, std::size_t) { bytes += quantised(memory, shape, is_keys).bytes(); });
@@ -130,18 +135,44 @@ std::uint64_t payload_bytes(const Memory& memory) {
   return bytes;
 }
 
-std::uint64_t stored_payload_bytes(const Memory& memory) {
+Layout layout_at(const Memory& memory, bool is_stored) {
+  return is_stored && memory.precision == Precision::kExact && memory.form == Form::kKv ? Layout::kRows : Layout::kPlanes;
+}
+
+std::uint64_t stored_payload_bytes(const Memory& memory, Layout layout) {
   std::uint64_t bytes = 0;
   for (const bool is_keys : {true, false}) {
     if ((is_keys ? key_bytes(memory) : value_bytes(memory)) == 0) continue;
     for_each_group(memory, [&](const PlaneShape& shape, std::size_t) {
-      for (const std::size_t size : frames_of(memory, shape, is_keys)) bytes += Compressor::stored_bytes(size);
+      for (const std::size_t size : frames_of(memory, layout, shape, is_keys)) bytes += Compressor::stored_bytes(size);
     });
   }
+  if (memory.has_tokens) bytes += Compressor::stored_bytes(token_bytes(memory));
   return bytes;
 }
 
-std::vector<std::byte> encode_memory_map(const Memory& memory) { return map_of(memory, memory.key_error, memory.value_error); }
+std::optional<std::vector<StoredLayer>> stored_layers(const Memory& memory, std::span<const std::byte> payload) {
+  if (memory.layout != Layout::kRows || payload.size() != stored_payload_bytes(memory, Layout::kRows)) return std::nullopt;
+  std::vector<StoredLayer> layers(memory.layers);
+  const std::uint64_t layer_bytes = layers_shape(memory, 1).bytes();
+  std::uint64_t at = 0;
+  bool is_stored = true;
+  for (const bool is_keys : {true, false}) {
+    for_each_group(memory, [&](const PlaneShape& shape, std::size_t offset) {
+      const std::uint64_t size = Compressor::stored_bytes(shape.bytes());
+      is_stored = is_stored && is_stored_frame(payload.subspan(at, size), shape.bytes());
+      for (std::uint64_t within = 0; within < shape.bytes(); within += layer_bytes)
+        (is_keys ? layers[(offset + within) / layer_bytes].keys : layers[(offset + within) / layer_bytes].values) = {at, within};
+      at += size;
+    });
+  }
+  if (!is_stored) return std::nullopt;
+  return layers;
+}
+
+std::vector<std::byte> encode_memory_map(const Memory& memory, Layout layout) {
+  return map_of(memory, layout, memory.key_error, memory.value_error);
+}
 
 Memory decode_memory_map(std::span<const std::byte> bytes) {
   HeaderMapReader map(bytes);
@@ -156,6 +187,11 @@ Memory decode_memory_map(std::span<const std::byte> bytes) {
   memory.form = named("form", map.word("form"), {Form::kKv, Form::kHidden});
   memory.precision = named("precision", map.word("precision"), {Precision::kExact, Precision::kInt8, Precision::kInt4});
   memory.dtype = named("dtype", map.word("dtype"), {DType::kF32, DType::kBf16, DType::kF16, DType::kF64});
+  if (map.has("layout")) {
+    memory.layout = named("layout", map.word("layout"), {Layout::kRows});
+    if (layout_at(memory, true) != memory.layout)
+      throw Damage{ErrorKind::kData, "has rows of precision " + std::string(name_of(memory.precision)) + " and form " + name_of(memory.form) + ", expected exact and kv"};
+  }
   const auto size = [&](const char* name, std::uint64_t most) {
     return static_cast<std::uint32_t>(map.natural(name, 1, most));
   };
@@ -165,6 +201,7 @@ Memory decode_memory_map(std::span<const std::byte> bytes) {
   memory.memory_length = size("memory_length", kLargestSize);
   memory.segment_length = size("segment_length", kMostTokens);
   memory.token_count = size("token_count", kMostTokens);
+  if (map.has("has_tokens")) memory.has_tokens = map.boolean("has_tokens");
   const auto error = [&](const char* largest, const char* rms) { return StatedError{map.real(largest, 0, 1), map.real(rms, 0, 1)}; };
   if (memory.precision != Precision::kExact) {
     memory.key_error = error("key_error", "key_rms_error");
@@ -187,7 +224,11 @@ EncodedMemory encode_memory(const Memory& memory, Compressor& compressor) {
                                            std::to_string(memory.values.size()) + " bytes, its shape needs " +
                                            std::to_string(key_bytes(memory)) + " and " + std::to_string(value_bytes(memory))};
   }
+  if (memory.tokens.size() != (memory.has_tokens ? memory.token_count : 0)) {
+    throw Damage{ErrorKind::kInternal, "has " + std::to_string(memory.tokens.size()) + " token ids, it was made of " + std::to_string(memory.token_count)};
+  }
   EncodedMemory encoded;
+  const Layout layout = layout_at(memory, compressor.stores());
   std::vector<std::byte> parts;
   ChangeTally key_change, value_change;
   for (const auto* tensor : {&memory.keys, &memory.values}) {
@@ -196,7 +237,8 @@ EncodedMemory encode_memory(const Memory& memory, Compressor& compressor) {
     if (memory.precision != Precision::kExact) require_fit(memory, *tensor, is_keys ? "key" : "value");
     for_each_group(memory, [&](const PlaneShape& shape, std::size_t offset) {
       const auto items = std::span(*tensor).subspan(offset, shape.bytes());
-      const std::vector<std::size_t> frames = frames_of(memory, shape, is_keys);
+      if (layout == Layout::kRows) return compressor.append_frame(items, encoded.payload);
+      const std::vector<std::size_t> frames = frames_of(memory, layout, shape, is_keys);
       parts.resize(sum(frames));
       if (memory.precision == Precision::kExact) split_planes(shape, items, parts);
       else quantise(quantised(memory, shape, is_keys), items, parts, is_keys ? key_change : value_change);
@@ -206,7 +248,8 @@ EncodedMemory encode_memory(const Memory& memory, Compressor& compressor) {
       }
     });
   }
-  encoded.map = map_of(memory, plus(memory.key_error, key_change), plus(memory.value_error, value_change));
+  if (memory.has_tokens) compressor.append_frame(std::as_bytes(std::span(memory.tokens)), encoded.payload);
+  encoded.map = map_of(memory, layout, plus(memory.key_error, key_change), plus(memory.value_error, value_change));
   return encoded;
 }
 
@@ -219,7 +262,8 @@ Memory decode_memory_payload(Memory memory, std::span<const std::byte> payload, 
     const bool is_keys = tensor == &memory.keys;
     for_each_group(memory, [&](const PlaneShape& shape, std::size_t offset) {
       const auto items = std::span(*tensor).subspan(offset, shape.bytes());
-      const std::vector<std::size_t> frames = frames_of(memory, shape, is_keys);
+      if (memory.layout == Layout::kRows) return expander.expand_frame(payload, items);
+      const std::vector<std::size_t> frames = frames_of(memory, memory.layout, shape, is_keys);
       parts.resize(sum(frames));
       std::size_t at = 0;
       for (const std::size_t size : frames) {
@@ -228,6 +272,12 @@ Memory decode_memory_payload(Memory memory, std::span<const std::byte> payload, 
       if (memory.precision == Precision::kExact) join_planes(shape, parts, items);
       else dequantise(quantised(memory, shape, is_keys), parts, items);
     });
+  }
+  if (memory.has_tokens) {
+    memory.tokens.resize(memory.token_count);
+    expander.expand_frame(payload, std::as_writable_bytes(std::span(memory.tokens)));
+    check_token_ids(memory.tokens);
+    if (token_hash(memory.tokens) != memory.token_hash) throw Damage{ErrorKind::kData, "has token ids that are not those it was made of"};
   }
   if (!payload.empty()) throw Damage{ErrorKind::kData, "has " + std::to_string(payload.size()) + " bytes after its payload"};
   return memory;

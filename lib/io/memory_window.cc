@@ -1,11 +1,11 @@
 #include "io/memory_window.h"
 
 #include <algorithm>
-#include <filesystem>
 
 #include "base/error.h"
 #include "io/json.h"
 #include "io/limits.h"
+#include "io/path.h"
 
 namespace uio {
 namespace {
@@ -14,13 +14,8 @@ constexpr std::uint64_t kDefaultTail = 1024;  // of LongLlamaConfig
 
 std::string config_of(const std::string& model) { return model + "/config.json"; }
 
-bool exists(const std::string& path) {
-  std::error_code failed;
-  return std::filesystem::exists(path, failed);
-}
-
 bool has_memory_layers(const std::string& model) {
-  if (!exists(config_of(model))) return false;
+  if (!path_exists(config_of(model))) return false;
   const Json config = read_json(config_of(model));
   return config.is_object() && config.contains("mem_layers") && config.at("mem_layers").is_array() && !config.at("mem_layers").empty();
 }

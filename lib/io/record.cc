@@ -1,7 +1,11 @@
 #include "io/record.h"
 
 #include <algorithm>
+#include <bit>
 #include <iterator>
+#include <span>
+
+#include "base/hash.h"
 
 namespace uio {
 namespace {
@@ -26,6 +30,11 @@ std::optional<std::uint32_t> Segment::scored_count() const {
   return static_cast<std::uint32_t>(weights.size() - std::ranges::count(weights, std::uint8_t{0}));
 }
 
+std::string token_hash(const std::vector<std::int32_t>& tokens) {
+  static_assert(std::endian::native == std::endian::little);
+  return sha256_hex(std::as_bytes(std::span(tokens)));
+}
+
 std::size_t item_bytes(DType dtype) { return row_of(dtype).bytes; }
 
 const char* name_of(DType dtype) { return row_of(dtype).name; }
@@ -37,6 +46,8 @@ const char* name_of(Form form) { return form == Form::kKv ? "kv" : "hidden"; }
 const char* name_of(Precision precision) {
   return precision == Precision::kInt8 ? "int8" : precision == Precision::kInt4 ? "int4" : "exact";
 }
+
+const char* name_of(Layout layout) { return layout == Layout::kPlanes ? "planes" : "rows"; }
 
 Precision precision_of(std::string_view name) {
   return name == "int8" ? Precision::kInt8 : name == "int4" ? Precision::kInt4 : Precision::kExact;

@@ -39,6 +39,9 @@ struct Segment {
 
 enum class Form : std::uint8_t { kKv, kHidden };
 enum class Precision : std::uint8_t { kExact, kInt8, kInt4 };
+// How the numbers of exact tensors lie in a payload: cut into planes of bytes, which compress; or one behind the other as in memory, so that they can be
+// read where they are.
+enum class Layout : std::uint8_t { kPlanes, kRows };
 enum class DType : std::uint8_t { kF32, kBf16, kF16, kF64 };
 
 std::size_t item_bytes(DType dtype);
@@ -46,6 +49,7 @@ const char* name_of(DType dtype);           // "f32", "bf16", "f16", "f64"
 const char* safetensors_name(DType dtype);  // "F32", "BF16", "F16", "F64"
 const char* name_of(Form form);             // "kv", "hidden"
 const char* name_of(Precision precision);   // "exact", "int8", "int4"
+const char* name_of(Layout layout);         // "planes", "rows"
 // The value with that name. It must be one of those that name_of() gives.
 Precision precision_of(std::string_view name);
 
@@ -66,6 +70,7 @@ struct Memory {
   Form form = Form::kKv;
   Precision precision = Precision::kExact;
   DType dtype = DType::kF32;
+  Layout layout = Layout::kPlanes;  // in the stream that it was read from; what is written lies as its level has it
   std::uint32_t layers = 0;
   std::uint32_t kv_heads = 0;        // kv form: KV heads; hidden form: 1
   std::uint32_t head_size = 0;       // kv form: head size; hidden form: hidden size
@@ -75,9 +80,15 @@ struct Memory {
   // [layers, kv_heads, M, head_size], row-major, little endian, `dtype`. Keys are un-rotated.
   // Hidden form: `keys` holds the hidden states [layers, 1, M, hidden size] and `values` is empty.
   std::vector<std::byte> keys, values;
+  // The segment's token ids, where they are kept (has_tokens): by them it can be read again.
+  bool has_tokens = false;
+  std::vector<std::int32_t> tokens;
   // Of int8 and int4: as the header states them. What writing the record adds is added to them; exact memories have none.
   StatedError key_error, value_error;
 };
+
+// SHA-256 of token ids as int32, little endian, in hexadecimal digits.
+std::string token_hash(const std::vector<std::int32_t>& tokens);
 
 using Record = std::variant<Segment, Memory>;
 const Span& span_of(const Record& record);

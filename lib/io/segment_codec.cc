@@ -48,6 +48,12 @@ Span read_span(HeaderMapReader& map) {
   return span;
 }
 
+void check_token_ids(std::span<const std::int32_t> tokens) {
+  for (const std::int32_t token : tokens) {
+    if (token < 0) throw Damage{ErrorKind::kData, "has the negative token id " + std::to_string(token)};
+  }
+}
+
 std::vector<std::byte> encode_segment_map(const Segment& segment) {
   const std::optional<std::uint32_t> scored = segment.scored_count();
   HeaderMapWriter map(kSegmentFields + (scored ? 1 : 0));
@@ -112,9 +118,7 @@ Segment decode_segment_payload(SegmentHeader header, std::span<const std::byte> 
     take(rest, segment.weights);
     check_scored(segment, *header.scored);
   }
-  for (const std::int32_t token : segment.tokens) {
-    if (token < 0) throw Damage{ErrorKind::kData, "has the negative token id " + std::to_string(token)};
-  }
+  check_token_ids(segment.tokens);
   segment.text.assign(reinterpret_cast<const char*>(rest.data()), rest.size());
   return std::move(segment);
 }

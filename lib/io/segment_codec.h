@@ -27,6 +27,9 @@ struct SegmentHeader {
   std::uint64_t decoded_bytes() const { return (scored ? 5ull : 4ull) * token_count + text_bytes(); }
 };
 
+// Throws Damage{kData} for an id that no token has.
+void check_token_ids(std::span<const std::int32_t> tokens);
+
 std::vector<std::byte> encode_segment_map(const Segment& segment);
 // Throws Damage for a field that is missing, out of range or contradicts another.
 SegmentHeader decode_segment_map(std::span<const std::byte> map);

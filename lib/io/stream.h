@@ -54,6 +54,8 @@ class RecordReader {
   // Offset and length in bytes of the frame that was read last.
   std::uint64_t frame_offset() const;
   std::uint64_t frame_bytes() const;
+  // The checksum in its header, which covers that of its payload and, by its link, all frames before it in its section.
+  std::uint64_t frame_checksum() const;
   // What the last record's frame holds.
   RawRecord raw() const;
 

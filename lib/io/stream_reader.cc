@@ -136,6 +136,7 @@ const Provenance& RecordReader::provenance() const { return state_->provenance; 
 std::uint32_t RecordReader::token_count() const { return state_->token_count; }
 std::uint64_t RecordReader::frame_offset() const { return state_->frames.frame().offset; }
 std::uint64_t RecordReader::frame_bytes() const { return state_->frames.frame().bytes; }
+std::uint64_t RecordReader::frame_checksum() const { return state_->frames.frame().header.checksum; }
 
 RawRecord RecordReader::raw() const {
   const Frame& frame = state_->frames.frame();

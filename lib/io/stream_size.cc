@@ -53,9 +53,10 @@ void StreamSize::add(const Segment& segment) {
 
 void StreamSize::add(const Memory& memory) {
   add_frame([&] {
-    const auto map = encode_memory_map(memory);
+    const Layout layout = layout_at(memory, level_ == 0);
+    const auto map = encode_memory_map(memory, layout);
     decode_memory_map(map);
-    return FrameSize{map.size(), stored_payload_bytes(memory)};
+    return FrameSize{map.size(), stored_payload_bytes(memory, layout)};
   });
 }
 

@@ -8,11 +8,11 @@
 
 namespace uio {
 
-// Counts what a RecordWriter at level 0 would write; other levels write at most as much. Only the headers of memories are needed, their
+// Counts what a RecordWriter of that level would write: at level 0 exactly, at others at most. Only the headers of memories are needed, their
 // tensors may be empty. Throws as RecordWriter does for records that no reader would take; `name` is the output's, for messages.
 class StreamSize {
  public:
-  explicit StreamSize(std::string name) : name_(std::move(name)) {}
+  explicit StreamSize(std::string name, int level = 0) : name_(std::move(name)), level_(level) {}
   // One section: start, records, finish.
   void start(const Provenance& provenance);
   void add(const Segment& segment);
@@ -27,6 +27,7 @@ class StreamSize {
   void add_frame(const Measure& measure);
 
   std::string name_;
+  int level_;
   std::uint64_t bytes_ = 0, number_ = 0;
 };
 

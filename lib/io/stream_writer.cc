@@ -63,7 +63,7 @@ struct RecordWriter::State {
   }
 
   void write_memory(const Memory& memory) {
-    decode_memory_map(encode_memory_map(memory));
+    decode_memory_map(encode_memory_map(memory, layout_at(memory, compressor.stores())));
     const EncodedMemory encoded = encode_memory(memory, compressor);
     write_frame(FrameKind::kMemory, encoded.map, encoded.payload, payload_bytes(memory));
   }

@@ -1,5 +1,5 @@
 # Benchmarks: built with the tests' options, never part of pass or fail.
-foreach(benchmark rates train_rates load_rates)
+foreach(benchmark rates train_rates load_rates search_rates)
   add_executable(${benchmark} EXCLUDE_FROM_ALL ${CMAKE_CURRENT_SOURCE_DIR}/bench/${benchmark}.cc)
   target_link_libraries(${benchmark} PRIVATE uio_core)
   target_include_directories(${benchmark} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})

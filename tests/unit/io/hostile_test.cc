@@ -215,6 +215,23 @@ TEST_CASE("payloads that are sound zstd but not what the header implies") {
   CHECK(status(std::vector<std::byte>(good.begin(), good.begin() + 20)).find("is not a") != std::string::npos);
 }
 
+TEST_CASE("token ids of a memory that are not those it was made of") {
+  const auto message = [](std::vector<std::int32_t> tokens, const std::string& hash) {
+    Memory memory = small_memory();
+    memory.has_tokens = true;
+    memory.tokens = std::move(tokens);
+    memory.token_hash = hash;
+    Compressor compressor(1);
+    const auto payload = encode_memory(memory, compressor).payload;
+    const std::string_view bytes(reinterpret_cast<const char*>(payload.data()), payload.size());
+    return message_of([&] { read_stream(stream_with(memory_header(memory, payload.size(), payload_bytes(memory)), bytes)); });
+  };
+  const std::vector<std::int32_t> good = {1, 2, 3, 4}, bad = {1, 2, 3, -4};
+  CHECK(message(good, token_hash(good)).find("or the end of section 1 is missing") != std::string::npos);
+  CHECK(message(good, digits('4')).find("has token ids that are not those it was made of") != std::string::npos);
+  CHECK(message(bad, token_hash(bad)).find("has the negative token id -4") != std::string::npos);
+}
+
 TEST_CASE("quantised payloads that are sound zstd but not what the page allows") {
   const Memory memory = number_memory(Precision::kInt8);
   const std::uint64_t decoded = payload_bytes(memory);

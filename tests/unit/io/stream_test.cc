@@ -46,6 +46,13 @@ class RandomRecords {
     memory.memory_length = 1 + static_cast<std::uint32_t>(below(9));
     memory.segment_length = 1 + static_cast<std::uint32_t>(below(1 << 24));
     memory.token_count = 1 + static_cast<std::uint32_t>(below(1 << 24));
+    if (below(3) == 0) {
+      memory.has_tokens = true;
+      memory.token_count = 1 + static_cast<std::uint32_t>(below(30));
+      memory.tokens.resize(memory.token_count);
+      for (auto& token : memory.tokens) token = static_cast<std::int32_t>(below(1 << 30));
+      memory.token_hash = token_hash(memory.tokens);
+    }
     fill(memory.keys, key_bytes(memory));
     fill(memory.values, value_bytes(memory));
     return memory;

@@ -1,0 +1,86 @@
+// The file of an index of keys: arrays for each memory layer and KV head, as uio-index(5) lays them out. Its only reader and writer.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "io/file.h"
+#include "io/held_pages.h"
+
+namespace uio {
+
+struct KeyIndexHeader {
+  std::string kind;   // flat, ivf, hnsw, sq8, ivfpq
+  std::string blob;   // fingerprint of the stream that the keys are in
+  std::uint64_t rows = 0;  // of each layer and head
+  std::uint32_t layers = 0, heads = 0, head_size = 0;
+  std::uint32_t lists = 0;  // of ivf and ivfpq
+  std::uint32_t parts = 0;  // of ivfpq: numbers of a code
+  std::uint32_t links = 0;  // of hnsw: links of a key on each level but the lowest, which has twice as many
+  bool operator==(const KeyIndexHeader&) const = default;
+};
+
+enum class KeyArray : std::uint32_t { kCentroids = 1, kStarts, kIds, kCodes, kScales, kBooks, kLinks, kLinkStarts, kEntry };
+const char* name_of(KeyArray array);
+
+class KeyIndexWriter {
+ public:
+  KeyIndexWriter(Sink& sink, KeyIndexHeader header);
+  template <typename T>
+  void add(std::uint32_t layer, std::uint32_t head, KeyArray array, std::span<const T> items) {
+    add_bytes(layer, head, array, std::as_bytes(items));
+  }
+  // Without it the index is not whole. Does not commit the sink.
+  void finish();
+
+ private:
+  void add_bytes(std::uint32_t layer, std::uint32_t head, KeyArray array, std::span<const std::byte> bytes);
+  void write(std::span<const std::byte> bytes);
+  void pad();
+
+  Sink& sink_;
+  KeyIndexHeader header_;
+  std::vector<std::byte> table_;
+  std::uint64_t at_ = 0;
+};
+
+class KeyIndexFile {
+ public:
+  // Maps it, and checks every byte before anything is believed. Throws Error{kData} naming the file for damage, Error{kMismatch} for a version or kind that
+  // is not known, Error{kIo} where it cannot be read.
+  explicit KeyIndexFile(const std::string& path);
+  const KeyIndexHeader& header() const { return header_; }
+  const std::string& path() const { return file_.path(); }
+  // An array of exactly `count` items. Throws Error{kData} where there is none, or of another size.
+  template <typename T>
+  std::span<const T> array(std::uint32_t layer, std::uint32_t head, KeyArray array, std::uint64_t count) const {
+    const std::span<const std::byte> bytes = find(layer, head, array, count, sizeof(T));
+    return {reinterpret_cast<const T*>(bytes.data()), bytes.size() / sizeof(T)};
+  }
+  // The same of any size.
+  template <typename T>
+  std::span<const T> array(std::uint32_t layer, std::uint32_t head, KeyArray array) const {
+    const std::span<const std::byte> bytes = find(layer, head, array, kAnyCount, sizeof(T));
+    return {reinterpret_cast<const T*>(bytes.data()), bytes.size() / sizeof(T)};
+  }
+  // So many bytes are about to be read from one place: bounds what of the file is held in memory.
+  void read(std::uint64_t bytes) const noexcept { held_.read(file_, bytes); }
+  [[noreturn]] void fail(const std::string& reason) const;
+
+ private:
+  static constexpr std::uint64_t kAnyCount = ~std::uint64_t{0};
+  std::span<const std::byte> find(std::uint32_t layer, std::uint32_t head, KeyArray array, std::uint64_t count, std::size_t item) const;
+  void read_table(std::span<const std::byte> table, std::uint64_t end);
+
+  MappedFile file_;
+  mutable HeldPages held_;
+  KeyIndexHeader header_;
+  std::map<std::tuple<std::uint32_t, std::uint32_t, KeyArray>, std::span<const std::byte>> arrays_;
+};
+
+}  // namespace uio
