@@ -8,6 +8,7 @@
 #include "kernels/policy.h"
 #include "memory/compress.h"
 #include "memory/decode.h"
+#include "memory/make_key_index.h"
 #include "model/tensor_error.h"
 #include "score/score.h"
 #include "train/train.h"
@@ -29,7 +30,7 @@ void guarded(const Job& job, uio::JobIo& io) {
   }
 }
 
-constexpr uio::CoreApi kApi = {uio::kCoreApiVersion, guarded<uio::CompressJob, uio::compress>, guarded<uio::DecodeJob, uio::decode>,
+constexpr uio::CoreApi kApi = {uio::kCoreApiVersion, guarded<uio::CompressJob, uio::compress>, guarded<uio::IndexJob, uio::make_key_indexes>, guarded<uio::DecodeJob, uio::decode>,
                                guarded<uio::ScoreJob, uio::score>,
                                guarded<uio::TrainJob, uio::train>, uio::estimator_table, versions};
 

@@ -46,6 +46,8 @@ struct WindowSettings {
   MemoryLayers memory;       // which layers have them, and how
   std::uint32_t tail = 0;    // tokens of a document's end that stay raw
   std::int64_t nearest = 0;  // keys that a query sees of the memory, for each head; 0: all of it
+  bool by_index = false;     // with `nearest`: memory in files is searched with its index
+  std::int64_t probe = 0;    // how much of an index a search looks at; 0: the index's own choice
 };
 
 struct Adapter {

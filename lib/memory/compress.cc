@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 
+#include "base/error.h"
 #include "io/stream.h"
 #include "memory/dry_run.h"
 #include "memory/earlier_memories.h"
@@ -65,6 +66,8 @@ void compress(const CompressJob& job, JobIo& io) {
   const c10::InferenceMode no_gradients;
   if (job.dry_run) return dry_run(job, io);
   const Ready ready = make_ready(job.choice, AdapterNeed::kYes, *io.host);
+  if (const std::string& method = ready.need_method().adapter().config.method; !job.index.empty() && find_method(method).has_positions)
+    throw Error(ErrorKind::kUsage, "--index with another method", method, "its memories have positions, and all of them are read");
   Compression compression(job, io, ready);
   compression.run();
   compression.note();

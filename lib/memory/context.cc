@@ -96,6 +96,7 @@ at::Tensor DecoderContext::attend(std::int64_t layer, const at::Tensor& q, const
   const at::Tensor queries = rope_.rotate(q.transpose(1, 2), length_);
   cache.keys.narrow(2, length_, count).copy_(rope_.rotate(k.transpose(1, 2), length_));
   cache.values.narrow(2, length_, count).copy_(v.transpose(1, 2));
+  if (mass_ && window == 0) mass_->add(queries, cache.keys, length_, scale);
   return kernels::attention(local_parts(queries, cache.keys, cache.values, length_, window), scale).transpose(1, 2).flatten(2);
 }
 

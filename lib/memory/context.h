@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "memory/memory_mass.h"
 #include "model/model.h"
 #include "model/rope.h"
 
@@ -48,6 +49,8 @@ class DecoderContext : public TokenContext {
   std::int64_t room() const override { return positions_ - length_; }
   // Forgets everything from position `position` on.
   void truncate(std::int64_t position);
+  // From now on `mass` is told of all that tokens attend to, but in layers with a sliding window, where memories go out of sight; null: nobody is.
+  void watch(MemoryMass* mass) { mass_ = mass; }
 
   std::int64_t length() const { return length_; }       // positions in use
   std::int64_t capacity() const { return positions_; }  // positions there are
@@ -66,6 +69,7 @@ class DecoderContext : public TokenContext {
   std::int64_t positions_, batch_, length_ = 0, room_ = 0;
   RopeTable rope_;
   std::vector<Cache> layers_;
+  MemoryMass* mass_ = nullptr;
 };
 
 // Throws Error{kMismatch} when `needed` positions are more than the model has; `what` names what needs them.

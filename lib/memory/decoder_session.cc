@@ -2,7 +2,13 @@
 
 #include <ATen/ATen.h>
 
+#include "base/error.h"
+
 namespace uio {
+
+void DecoderSession::add_stored(const std::shared_ptr<const StoredMemory>&, std::int64_t) {
+  throw Error(ErrorKind::kInternal, "memory that stays in its file", "", "this method has none");
+}
 
 at::Tensor DecoderSession::ids_of(const std::int32_t* tokens, std::int64_t count) {
   return at::from_blob(const_cast<std::int32_t*>(tokens), {1, count}, at::kInt).to(at::kLong);

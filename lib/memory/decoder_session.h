@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <utility>
 #include <vector>
@@ -13,6 +14,8 @@
 #include "memory/keys_values.h"
 
 namespace uio {
+
+struct StoredMemory;
 
 // Memories that are read come first; the local text grows behind them, and becomes memory as the method will have it.
 class DecoderSession {
@@ -25,7 +28,10 @@ class DecoderSession {
 
   virtual ~DecoderSession() = default;
 
-  virtual void add_memory(KeysValues memory) = 0;
+  // `tokens`: ids of the segment, where they were kept.
+  virtual void add_memory(KeysValues memory, const std::vector<std::int32_t>& tokens = {}) = 0;
+  // The next `count` rows of a blob that stay in its file; only of a method that searches them there.
+  virtual void add_stored(const std::shared_ptr<const StoredMemory>& stored, std::int64_t count);
   // The local text so far belongs to a document that has ended: what follows starts a new local text.
   virtual void end_document() = 0;
   // A raw segment that was read, which becomes memory at once if it is a whole one. Returns the last token's residual row, [1, D],
@@ -33,6 +39,10 @@ class DecoderSession {
   virtual at::Tensor add_segment(const Segment& segment) = 0;
   // Feeds tokens, compressing as the local text fills up.
   virtual at::Tensor add_tokens(const std::vector<std::int32_t>& tokens) = 0;
+
+  // Reads again, raw, before the local text, the `count` segments whose memories `query`, as it would be read next, attends to most: fewer only where there are
+  // not so many. Throws Error{kMismatch} where no memory has its tokens, Error{kUsage} for a method that has no use for it.
+  virtual void retrieve(const std::vector<std::int32_t>& query, std::int64_t count) = 0;
 
   // What add_tokens does for one token in three parts, so that several sessions of one model can go through it side by side:
   // prepare each; add to all, tokens in the order of the sessions, [B, D] as the last rows; settle each.

@@ -13,6 +13,7 @@
 #include "io/compression.h"
 #include "io/json.h"
 #include "io/memory_codec.h"
+#include "io/path.h"
 #include "io/stream_size.h"
 #include "kernels/attention.h"
 #include "kernels/linear.h"
@@ -31,10 +32,9 @@ constexpr std::uint64_t kUsualFrame = 1 << 18;  // bytes of a payload that zstd 
 class DryRun : public SegmentWalk {
  public:
   DryRun(const CompressJob& job, JobIo& io, const Ready& ready)
-      : SegmentWalk(job, io, ready), size_(io.output->name()), ids_(static_cast<std::size_t>(ready.model->config().vocabulary)) {
+      : SegmentWalk(job, io, ready), size_(io.output->name(), job.level), ids_(static_cast<std::size_t>(ready.model->config().vocabulary)) {
     if (!has_cache()) return;
-    std::error_code unknown;
-    if (std::filesystem::exists(job.memory_cache, unknown) && !std::filesystem::is_directory(job.memory_cache, unknown))
+    if (path_exists(job.memory_cache) && !std::filesystem::is_directory(job.memory_cache))
       throw Error(ErrorKind::kIo, "cannot make the cache", job.memory_cache, "not a directory");
     if (model().fingerprint().empty())
       io.host->warn("the cache is not asked: the fingerprint of '" + model().directory() + "' is not remembered, and its weights are not read");

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "memory/blob.h"
 #include "memory/memory_tensor.h"
 #include "memory/method.h"
 #include "memory/window_context.h"
@@ -42,7 +43,7 @@ class Fot : public MemoryMethod {
       const KeysValues kv = transfer(hidden);
       context.add_memory(kv.keys, kv.values);
     }
-    read(context, ids);
+    context.read(ids);
     const KeysValues kv = context.window();
     return at::cat({kv.keys.transpose(2, 3).flatten(3), kv.values.transpose(2, 3).flatten(3)}, 3);
   }
@@ -56,43 +57,74 @@ class Fot : public MemoryMethod {
   std::unique_ptr<TokenContext> make_context(std::int64_t) const override { return std::make_unique<WindowContext>(model_, settings(), segment_length()); }
   std::unique_ptr<DecoderSession> make_session(std::int64_t, bool) const override { return std::make_unique<WindowSession>(model_, settings(), segment_length()); }
 
+  bool takes_memory_before() const override { return true; }
   void walk(const Walk& walk, const EmitRows& emit) const override {
-    const auto n = static_cast<std::int64_t>(walk.ids.size());
-    const at::Tensor ids = at::tensor(at::ArrayRef<std::int32_t>(walk.ids.data(), walk.ids.size()), at::kInt).to(at::kLong).unsqueeze(0);
+    if (walk.retrieve > 0) refuse_retrieval();
+    const std::int64_t n = walk.tokens.size();
     const bool is_changed = walk.precision != Precision::kExact;
     // What windows become, and what is read of it where keeping changes that.
-    WindowContext exact(model_, settings(), segment_length()), kept(model_, settings(), segment_length());
+    WindowSettings settings = this->settings();
+    settings.by_index = settings.by_index && !walk.searches_exactly;
+    WindowContext exact(model_, settings, segment_length()), kept(model_, settings, segment_length());
+    for (WindowContext* context : {&exact, &kept}) {
+      if (walk.before) read_before(*context, *walk.before);
+      context->measure(walk.tally);
+    }
     WindowContext& reader = is_changed ? kept : exact;
     const auto predict = [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t at = begin; at < end; at += kTokensAtOnce)
-        emit(at, reader.add_tokens(ids.narrow(1, at, std::min(kTokensAtOnce, end - at))).squeeze(0));
+        emit(at, reader.add_tokens(walk.tokens.ids(at, std::min(end, at + kTokensAtOnce))).squeeze(0));
     };
     Memory kept_as;
     kept_as.form = walk.form;
     describe(kept_as);  // refuses forms that there are not
-    const std::int64_t prefix = std::max<std::int64_t>(0, n - settings().tail), length = segment_length();
+    // The local window becomes memory, as it is and as it is kept.
+    const auto move = [&] {
+      const KeysValues kv = exact.window();
+      exact.clear();
+      exact.add_memory(kv.keys, kv.values);
+      if (!is_changed) return;
+      kept.clear();
+      const KeysValues again = as_kept(kv, walk.precision);
+      kept.add_memory(again.keys, again.values);
+    };
+    const std::int64_t prefix = std::max<std::int64_t>(0, n - settings.tail), length = segment_length();
+    for (const TokenSequence* tokens : walk.earlier) {  // as a document that has ended: its tail has become memory, too
+      const std::int64_t size = tokens->size(), before_tail = std::max<std::int64_t>(0, size - settings.tail);
+      for (std::int64_t begin = 0, end = 0; begin < size; begin = end) {
+        end = std::min(begin + length, begin < before_tail ? before_tail : size);
+        exact.read(tokens->ids(begin, end));
+        move();
+      }
+    }
     for (std::int64_t begin = 0; begin < prefix; begin += length) {
       const std::int64_t end = std::min(prefix, begin + length);
       const bool has_targets = end >= walk.first_target;
       if (has_targets) predict(begin, end);
-      if (!has_targets || is_changed) read(exact, ids.narrow(1, begin, end - begin));
-      const KeysValues kv = exact.window();
-      exact.clear();
-      exact.add_memory(kv.keys, kv.values);
-      if (!is_changed) continue;
-      kept.clear();
-      const KeysValues again = as_kept(kv, walk.precision);
-      kept.add_memory(again.keys, again.values);
+      if (!has_targets || is_changed) exact.read(walk.tokens.ids(begin, end));
+      move();
     }
     predict(prefix, n - 1);
   }
 
  private:
-  const WindowSettings& settings() const { return adapter_.window; }
-
-  static void read(WindowContext& context, const at::Tensor& ids) {
-    for (std::int64_t at = 0; at < ids.size(1); at += kTokensAtOnce) context.read(ids.narrow(1, at, std::min(kTokensAtOnce, ids.size(1) - at)));
+  // A blob whose documents have ended: their tails are memory too.
+  void read_before(WindowContext& context, const Blob& blob) const {
+    for_each_memory(blob, [&](const KeysValues& kv) { context.add_memory(kv.keys, kv.values); },
+                    [&](const std::shared_ptr<const StoredMemory>& stored, std::int64_t count) { context.add_stored(stored, count); },
+                    [&](const Segment& segment) {
+                      if (segment.tokens.empty()) return;
+                      if (static_cast<std::int64_t>(segment.tokens.size()) > segment_length())
+                        throw Error(ErrorKind::kMismatch, "segment longer than the window", segment.span.document,
+                                    std::to_string(segment.tokens.size()) + " tokens, the window has " + std::to_string(segment_length()));
+                      context.read(at::tensor(segment.tokens, at::kInt).to(at::kLong).unsqueeze(0));
+                      const KeysValues kv = context.window();
+                      context.clear();
+                      context.add_memory(kv.keys, kv.values);
+                    });
   }
+
+  const WindowSettings& settings() const { return adapter_.window; }
 
   const Model& model_;
   Adapter adapter_;

@@ -38,6 +38,10 @@ Generation::Generation(const Ready& ready, GenerateRequest request, std::vector<
       filter_(request_.sampling.stop) {
   for (const auto& blob : blobs_) read(*blob);
   for (const std::int32_t token : prompt_) sampler_.note(token);
+  if (request_.retrieve > 0) {
+    if (prompt_.empty()) throw Error(ErrorKind::kUsage, "nothing to retrieve by", "", "there is no prompt", "give one with --prompt");
+    session_->retrieve(prompt_, request_.retrieve);
+  }
   if (!prompt_.empty()) last_ = session_->add_tokens(prompt_);
   if (!last_.defined())
     throw Error(ErrorKind::kUsage, "nothing to continue from", "", "there is no prompt, and the memories end with a whole segment",
@@ -57,7 +61,8 @@ void Generation::read(const Blob& blob) {
     ends_document_ = span_of(record).is_last;
     if (std::holds_alternative<Memory>(record)) {
       if (!session_->local().empty()) session_->end_document();
-      session_->add_memory(blob.memories[next++]);
+      if (blob.stored) session_->add_stored(blob.stored, std::get<Memory>(record).memory_length);
+      else session_->add_memory(blob.memories[next++], std::get<Memory>(record).tokens);
     } else {
       const auto& segment = std::get<Segment>(record);
       for (const std::int32_t token : segment.tokens) sampler_.note(token);

@@ -28,6 +28,7 @@ struct GenerateRequest {
   std::uint64_t seed = 0;
   bool ignore_eos = false;
   bool drop_oldest = false;
+  std::uint32_t retrieve = 0;  // segments that are read again raw, nearest to the prompt
 };
 
 // One answer in the making. Not movable: its parts refer to each other.
@@ -37,7 +38,7 @@ class Generation {
 
   // Feeds the memories and the prompt. `emit` gets whole UTF-8 characters as they are certain (a stop string is never begun).
   // `keep_grown`: the blobs have their tensors' bytes, and take_grown() will be asked for. `ready` must outlive it.
-  // Throws what capacity throws, and Error{kUsage} when there is nothing to continue from.
+  // Throws what capacity throws, and Error{kUsage} when there is nothing to continue from or to retrieve by.
   Generation(const Ready& ready, GenerateRequest request, std::vector<std::shared_ptr<const Blob>> blobs, bool keep_grown, Emit emit);
   Generation(const Generation&) = delete;
 

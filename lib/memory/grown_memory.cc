@@ -23,6 +23,7 @@ GrownMemory::GrownMemory(const Ready& ready, std::vector<Record> records) : read
     if (const auto* memory = std::get_if<Memory>(&record)) {
       form_ = memory->form;
       precision_ = memory->precision;
+      has_tokens_ = memory->has_tokens;
     } else if (const auto& segment = std::get<Segment>(record); ready_.method && segment.segment_length != ready_.method->segment_length()) {
       // The decoder compresses where its own segments end, which is not where these do.
       throw Error(ErrorKind::kMismatch, "segment of another length", segment.span.document,
@@ -52,6 +53,8 @@ GrownMemory::GrownMemory(const Ready& ready, std::vector<Record> records) : read
 Memory GrownMemory::memory_of(const Segment& segment, const DecoderSession::Compressed& compressed) const {
   Memory memory = to_record(segment, *ready_.method, *ready_.model, form_, compressed.hidden, compressed.kv.keys[0], compressed.kv.values[0]);
   memory.precision = precision_;
+  memory.has_tokens = has_tokens_;
+  if (has_tokens_) memory.tokens = segment.tokens;
   return memory;
 }
 

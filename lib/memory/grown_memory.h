@@ -33,6 +33,7 @@ class GrownMemory {
   Span next_;
   Form form_ = Form::kKv;
   Precision precision_ = Precision::kExact;
+  bool has_tokens_ = false;
   std::size_t next_raw_ = 0;  // records before it are memories, or stay raw
   // What the local text begins with. Its own bytes stay what they were: ids do not always give them back (normalisation, invalid UTF-8).
   std::deque<Segment> known_;

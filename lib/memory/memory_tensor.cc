@@ -2,11 +2,9 @@
 
 #include <ATen/ATen.h>
 
-#include <bit>
 #include <cstring>
 
 #include "base/error.h"
-#include "base/hash.h"
 #include "model/tensor.h"
 
 namespace uio {
@@ -39,11 +37,6 @@ void check(const Memory& memory, const char* what, std::int64_t has, std::int64_
 }
 
 }  // namespace
-
-std::string token_hash(const std::vector<std::int32_t>& tokens) {
-  static_assert(std::endian::native == std::endian::little);
-  return sha256_hex(std::as_bytes(std::span(tokens)));
-}
 
 Memory memory_header(const Segment& segment, const MemoryMethod& method, const Model& model, Form form) {
   const Adapter& adapter = method.adapter();
@@ -81,7 +74,7 @@ at::Tensor hidden_from_record(const Memory& memory) {
   return tensor_of(memory.keys, {1, memory.layers, memory.memory_length, memory.head_size}, memory.dtype);
 }
 
-KeysValues from_record(const Memory& memory, const Model& model, const std::string& tokenizer, const MemoryMethod* method) {
+void check_record(const Memory& memory, const Model& model, const std::string& tokenizer, const MemoryMethod* method) {
   const ModelConfig& c = model.config();
   if (method) check(memory, "method", memory.method, method->adapter().config.method);
   else if (!find_method(memory.method).has_positions) check(memory, "method", memory.method, "without one");
@@ -100,7 +93,11 @@ KeysValues from_record(const Memory& memory, const Model& model, const std::stri
   check(memory, "KV heads", memory.kv_heads, wanted.kv_heads);
   check(memory, is_hidden ? "hidden size" : "head size", memory.head_size, wanted.head_size);
   check(memory, "memory tokens", memory.memory_length, wanted.memory_length);
-  if (is_hidden) return method->transfer(hidden_from_record(memory).to(model.placement().device));
+}
+
+KeysValues from_record(const Memory& memory, const Model& model, const std::string& tokenizer, const MemoryMethod* method) {
+  check_record(memory, model, tokenizer, method);
+  if (memory.form == Form::kHidden) return method->transfer(hidden_from_record(memory).to(model.placement().device));
   const std::vector<std::int64_t> shape = {1, memory.layers, memory.kv_heads, memory.memory_length, memory.head_size};
   return {tensor_of(memory.keys, shape, memory.dtype), tensor_of(memory.values, shape, memory.dtype)};
 }

@@ -15,9 +15,10 @@ void set_tensors(Memory& memory, const at::Tensor& hidden, const at::Tensor& key
 Memory to_record(const Segment& segment, const MemoryMethod& method, const Model& model, Form form, const at::Tensor& hidden,
                  const at::Tensor& keys, const at::Tensor& values);
 
-// Keys and values [1, N, G, M, d] of a record, un-rotated. Hidden forms go through the transfer head, which needs `method`.
 // Throws Error{kMismatch} naming both values when the record was made with another base, tokenizer, method or adapter, or has other shapes.
-// `method` may be null: then kv forms of methods whose memories have positions are taken, whatever adapter made them.
+// `method` may be null: then kv forms of methods whose memories have positions are taken, whatever adapter made them. Only the header is looked at.
+void check_record(const Memory& memory, const Model& model, const std::string& tokenizer, const MemoryMethod* method);
+// Keys and values [1, N, G, M, d] of a record that passes check_record, un-rotated. Hidden forms go through the transfer head, which needs `method`.
 KeysValues from_record(const Memory& memory, const Model& model, const std::string& tokenizer, const MemoryMethod* method);
 
 // Hidden states [1, N, M, D] of a record in the hidden form that from_record() has taken.
@@ -27,8 +28,5 @@ at::Tensor hidden_from_record(const Memory& memory);
 at::Tensor as_kept(const at::Tensor& tensor, Along along, Precision precision);
 // The same of keys, along their channels, and values, along their tokens.
 KeysValues as_kept(const KeysValues& memory, Precision precision);
-
-// SHA-256 of token ids as int32, little endian.
-std::string token_hash(const std::vector<std::int32_t>& tokens);
 
 }  // namespace uio

@@ -42,6 +42,8 @@ class MemoryMethod {
   virtual std::unique_ptr<TokenContext> make_context(std::int64_t positions) const = 0;
   // Its state machine of generation. `drop_oldest`: when positions run out the oldest memories go.
   virtual std::unique_ptr<DecoderSession> make_session(std::int64_t expected, bool drop_oldest) const = 0;
+  // Whether walk() takes memory that stands before the document.
+  virtual bool takes_memory_before() const { return false; }
   // Reads a document through its memories. Throws Error{kMismatch} where the model has not the positions.
   virtual void walk(const Walk& walk, const EmitRows& emit) const = 0;
   // What compressing a segment takes; null where that depends on the segments before it.

@@ -65,7 +65,12 @@ void SegmentWalk::flush() {
   for (const Segment& segment : waiting_)
     if (method_.is_whole(segment)) full.push_back(&segment);
   std::vector<Memory> memories = memories_of(full);
-  for (Memory& memory : memories) memory.precision = job_.precision;  // the cache keeps what was computed: one entry for all precisions
+  // The cache keeps what was computed: one entry for all precisions, with token ids and without.
+  for (std::size_t i = 0; i < full.size(); ++i) {
+    memories[i].precision = job_.precision;
+    memories[i].has_tokens = job_.keep_tokens;
+    if (job_.keep_tokens) memories[i].tokens = full[i]->tokens;
+  }
   std::size_t at = 0;
   for (const Segment& segment : waiting_) {
     if (method_.is_whole(segment)) write(memories[at++]);

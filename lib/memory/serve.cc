@@ -105,6 +105,8 @@ GenerateRequest parse_request(const Json& json, const DecodeJob& job, const std:
     } else if (key == "ignore_eos") {
       if (!value.is_boolean()) wrong(key, "true or false");
       request.ignore_eos = value.get<bool>();
+    } else if (key == "retrieve") {
+      request.retrieve = static_cast<std::uint32_t>(whole(key, value, kMostRetrieved));
     } else if (key == "overflow") {
       if (value != "oldest" && value != "refuse") wrong(key, "'oldest' or 'refuse'");
       request.drop_oldest = value == "oldest";
@@ -241,6 +243,7 @@ GenerateRequest request_of(const DecodeJob& job) {
   request.seed = job.choice.seed;
   request.ignore_eos = job.ignore_eos;
   request.drop_oldest = job.drop_oldest;
+  request.retrieve = job.retrieve;
   return request;
 }
 

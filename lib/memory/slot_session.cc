@@ -17,10 +17,15 @@ SlotSession::SlotSession(const Model& model, const MemoryMethod* method, std::in
       context_(model, model.config().rope.kind == RopeKind::kDynamic ? std::min(expected, model.config().capacity()) : model.config().capacity()) {}
 
 std::int64_t SlotSession::memories() const {
-  return std::count_if(entries_.begin(), entries_.end(), [](const Entry& entry) { return std::holds_alternative<KeysValues>(entry); });
+  return std::count_if(entries_.begin(), entries_.end(), [](const Entry& entry) { return std::holds_alternative<Memory>(entry); });
 }
 
-void SlotSession::add_memory(KeysValues memory) {
+std::int64_t SlotSession::positions_of(const Entry& entry) {
+  if (const auto* memory = std::get_if<Memory>(&entry)) return memory->kv.keys.size(3);
+  return static_cast<std::int64_t>(std::get<std::vector<std::int32_t>>(entry).size());
+}
+
+void SlotSession::add_memory(KeysValues memory, const std::vector<std::int32_t>& tokens) {
   if (!local_.empty()) throw Error(ErrorKind::kInternal, "memory after local text", "", "");
   const std::int64_t count = memory.keys.size(3);
   if (drop_oldest_) {
@@ -34,7 +39,7 @@ void SlotSession::add_memory(KeysValues memory) {
                 "--overflow oldest lets the oldest go");
   }
   context_.add_memory(memory.keys, memory.values);
-  entries_.emplace_back(std::move(memory));
+  entries_.emplace_back(Memory{std::move(memory), tokens});
   local_begin_ = context_.length();
 }
 
@@ -60,11 +65,7 @@ void SlotSession::make_room(std::int64_t tokens) {
   if (context_.length() + tokens <= context_.capacity()) return;
   std::int64_t length = context_.length();
   std::size_t gone = 0;
-  while (gone < entries_.size() && length + tokens > context_.capacity()) {
-    const Entry& entry = entries_[gone++];
-    length -= std::holds_alternative<KeysValues>(entry) ? std::get<KeysValues>(entry).keys.size(3)
-                                                        : static_cast<std::int64_t>(std::get<std::vector<std::int32_t>>(entry).size());
-  }
+  while (gone < entries_.size() && length + tokens > context_.capacity()) length -= positions_of(entries_[gone++]);
   if (gone == 0) return;
   entries_.erase(entries_.begin(), entries_.begin() + static_cast<std::ptrdiff_t>(gone));
   rebuild();
@@ -73,15 +74,60 @@ void SlotSession::make_room(std::int64_t tokens) {
 void SlotSession::rebuild() {
   context_.truncate(0);
   for (const Entry& entry : entries_) {
-    if (const auto* memory = std::get_if<KeysValues>(&entry)) {
-      context_.add_memory(memory->keys, memory->values);
-    } else {
-      const auto& tokens = std::get<std::vector<std::int32_t>>(entry);
-      context_.add_tokens(ids_of(tokens.data(), static_cast<std::int64_t>(tokens.size())));
-    }
+    if (const auto* memory = std::get_if<Memory>(&entry)) context_.add_memory(memory->kv.keys, memory->kv.values);
+    else feed(std::get<std::vector<std::int32_t>>(entry));
   }
   local_begin_ = context_.length();
-  if (!local_.empty()) context_.add_tokens(ids_of(local_.data(), static_cast<std::int64_t>(local_.size())));
+  feed(local_);
+}
+
+// Into the context alone.
+void SlotSession::feed(const std::vector<std::int32_t>& tokens) {
+  const auto total = static_cast<std::int64_t>(tokens.size());
+  for (std::int64_t at = 0; at < total; at += kTokensAtOnce) context_.add_tokens(ids_of(tokens.data() + at, std::min(kTokensAtOnce, total - at)));
+}
+
+void SlotSession::retrieve(const std::vector<std::int32_t>& query, std::int64_t count) {
+  const auto length = static_cast<std::int64_t>(query.size());
+  const std::int64_t asking = std::min(length, method_ ? method_->segment_length() : kTokensAtOnce);  // the end of a long query
+  const auto tokens_of = [](const Entry& entry) -> const std::vector<std::int32_t>* {
+    const auto* memory = std::get_if<Memory>(&entry);
+    return memory && !memory->tokens.empty() ? &memory->tokens : nullptr;
+  };
+  if (drop_oldest_) {
+    std::int64_t longest = 0;
+    for (const Entry& entry : entries_)
+      if (const auto* tokens = tokens_of(entry)) longest = std::max(longest, static_cast<std::int64_t>(tokens->size()));
+    make_room(std::max(asking, count * longest));
+  }
+  std::vector<MemoryRange> ranges;
+  std::vector<const std::vector<std::int32_t>*> segments;
+  std::int64_t begin = 0;
+  for (const Entry& entry : entries_) {
+    if (const auto* tokens = tokens_of(entry)) {
+      ranges.push_back({begin, positions_of(entry)});
+      segments.push_back(tokens);
+    }
+    begin += positions_of(entry);
+  }
+  if (segments.empty())
+    throw Error(ErrorKind::kMismatch, "nothing to retrieve", model_.directory(), memories() == 0 ? "there is no memory" : "no memory has its tokens",
+                "uio-compress --keep-tokens keeps them");
+  MemoryMass mass(std::move(ranges));
+  check_room(asking);
+  const std::int64_t end = context_.length();
+  context_.watch(&mass);
+  context_.add_tokens(ids_of(query.data() + (length - asking), asking));
+  context_.watch(nullptr);
+  context_.truncate(end);
+  std::vector<std::int32_t> raw;
+  for (const std::size_t i : mass.largest(count)) raw.insert(raw.end(), segments[i]->begin(), segments[i]->end());
+  check_room(static_cast<std::int64_t>(raw.size()));
+  context_.truncate(local_begin_);
+  feed(raw);
+  entries_.emplace_back(std::move(raw));
+  local_begin_ = context_.length();
+  feed(local_);
 }
 
 at::Tensor SlotSession::add_tokens(const std::vector<std::int32_t>& tokens) {
@@ -104,11 +150,17 @@ at::Tensor SlotSession::add_tokens(const std::vector<std::int32_t>& tokens) {
 void SlotSession::prepare(std::int64_t count) {
   // A segment that begins with less room than it may need lets the oldest go now, while there is no local text to move.
   if (drop_oldest_) make_room(local_.empty() && method_ ? std::min(method_->segment_length(), context_.capacity()) : count);
-  if (context_.length() + count > context_.capacity())
-    throw Error(ErrorKind::kMismatch, "context longer than the model's positions", model_.directory(),
-                std::to_string(memories()) + " memories and " + std::to_string(static_cast<std::int64_t>(local_.size()) + count) +
-                    " raw tokens need " + std::to_string(context_.length() + count) + " positions, there are " + std::to_string(context_.capacity()),
-                memories() > 0 ? "--overflow oldest lets the oldest memories go" : "");
+  check_room(count);
+}
+
+void SlotSession::check_room(std::int64_t count) const {
+  if (context_.length() + count <= context_.capacity()) return;
+  std::int64_t raw = static_cast<std::int64_t>(local_.size()) + count;
+  for (const Entry& entry : entries_) raw += std::holds_alternative<Memory>(entry) ? 0 : positions_of(entry);
+  throw Error(ErrorKind::kMismatch, "context longer than the model's positions", model_.directory(),
+              std::to_string(memories()) + " memories and " + std::to_string(raw) + " raw tokens need " + std::to_string(context_.length() + count) +
+                  " positions, there are " + std::to_string(context_.capacity()),
+              memories() > 0 ? "--overflow oldest lets the oldest memories go" : "");
 }
 
 void SlotSession::settle() {
@@ -119,9 +171,9 @@ void SlotSession::compress_local() {
   const at::Tensor hidden = method_->encode(ids_of(local_.data(), static_cast<std::int64_t>(local_.size())));
   const KeysValues kv = method_->transfer(hidden);
   context_.truncate(local_begin_);
-  compressed_.push_back({std::move(local_), hidden[0], kv});
-  local_.clear();
-  add_memory(kv);
+  const std::vector<std::int32_t> tokens = std::exchange(local_, {});
+  compressed_.push_back({tokens, hidden[0], kv});
+  add_memory(kv, tokens);
 }
 
 }  // namespace uio

@@ -16,12 +16,13 @@ class SlotSession : public DecoderSession {
   // `drop_oldest`: when positions run out the oldest memories go; otherwise Error{kMismatch} names the numbers.
   SlotSession(const Model& model, const MemoryMethod* method, std::int64_t expected, bool drop_oldest);
 
-  void add_memory(KeysValues memory) override;
+  void add_memory(KeysValues memory, const std::vector<std::int32_t>& tokens = {}) override;
   void end_document() override;  // its tail stays raw
   at::Tensor add_segment(const Segment& segment) override;
   // The local text so far is a segment that its content closed: it is compressed though it is shorter than L.
   void close_segment();
   at::Tensor add_tokens(const std::vector<std::int32_t>& tokens) override;
+  void retrieve(const std::vector<std::int32_t>& query, std::int64_t count) override;
   void prepare() override { prepare(1); }
   void settle() override;
 
@@ -29,10 +30,17 @@ class SlotSession : public DecoderSession {
   std::int64_t memories() const;
 
  private:
-  using Entry = std::variant<KeysValues, std::vector<std::int32_t>>;  // a memory, or raw tokens that stay
+  struct Memory {
+    KeysValues kv;
+    std::vector<std::int32_t> tokens;  // none: they were not kept
+  };
+  using Entry = std::variant<Memory, std::vector<std::int32_t>>;  // a memory, or raw tokens that stay
+  static std::int64_t positions_of(const Entry& entry);
   TokenContext& context() override { return context_; }
   void prepare(std::int64_t tokens);
+  void check_room(std::int64_t tokens) const;
   void make_room(std::int64_t tokens);
+  void feed(const std::vector<std::int32_t>& tokens);
   void compress_local();
   void rebuild();
 

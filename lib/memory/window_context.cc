@@ -4,31 +4,21 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
+#include <utility>
 
 #include "base/error.h"
 #include "kernels/attention.h"
-#include "kernels/nearest.h"
+#include "memory/first_position.h"
 #include "memory/local_parts.h"
+#include "memory/walk.h"
 #include "model/tensor.h"
 
 namespace uio {
 namespace {
 
-constexpr std::int64_t kRoom = 256;  // of a buffer that begins: most windows fill it
-
-// A tensor like `old` with room for `room` rows, the first `used` of them as they were.
-at::Tensor grown(const at::Tensor& old, std::int64_t room, std::int64_t used, const at::Tensor& like) {
-  at::Tensor grown = at::empty({like.size(0), like.size(1), room, like.size(3)}, like.options());
-  if (used > 0) grown.narrow(2, 0, used).copy_(old.narrow(2, 0, used));
-  return grown;
-}
-
-std::int64_t room_of(const at::Tensor& buffer) { return buffer.defined() ? buffer.size(2) : 0; }
-
-// How much room a buffer gets that must hold `length` rows, `most` of them ever.
-std::int64_t next_room(const at::Tensor& buffer, std::int64_t length, std::int64_t most) {
-  return std::min(most, std::max({length, 2 * room_of(buffer), kRoom}));
+// The factor on keys that rotation to the first position has.
+double key_scale(const Model& model, bool has_positions) {
+  return has_positions ? rope_frequencies(model.config().rope, model.config().head_size, model.config().capacity(), 1).scale : 1;
 }
 
 }  // namespace
@@ -39,33 +29,24 @@ WindowContext::WindowContext(const Model& model, const WindowSettings& settings,
       capacity_(length),
       batch_(batch),
       rope_(model.config(), length, model.placement().computed, model.placement().device),
+      memory_(settings, key_scale(model, settings.memory.has_positions)),
       layers_(static_cast<std::size_t>(model.config().layers)) {
-  for (const std::int64_t layer : settings_.memory.layers) layers_[static_cast<std::size_t>(layer)].has_memory = true;
-}
-
-void WindowContext::Buffer::reserve(std::int64_t length, std::int64_t used, std::int64_t most, const at::Tensor& like) {
-  if (length <= room_of(keys)) return;
-  const std::int64_t room = next_room(keys, length, most);
-  keys = grown(keys, room, used, like);
-  values = grown(values, room, used, like);
+  std::size_t number = 0;
+  for (const std::int64_t layer : settings_.memory.layers) {
+    layers_[static_cast<std::size_t>(layer)].has_memory = true;
+    layers_[static_cast<std::size_t>(layer)].number = number++;
+  }
 }
 
 void WindowContext::add_memory(const at::Tensor& keys, const at::Tensor& values) {
   const std::int64_t count = keys.size(3);
   const auto computed = model_.placement().computed;
   const auto device = model_.placement().device;
-  const at::Tensor first = at::zeros({count}, at::TensorOptions().dtype(at::kLong).device(device));  // every position is the first
-  std::int64_t number = 0;
-  for (Layer& layer : layers_) {
-    if (!layer.has_memory) continue;
-    const at::Tensor raw = keys.select(1, number).to(device, computed);
-    const at::Tensor attended = settings_.memory.has_positions ? rope_.rotate(raw, first) : raw;
-    layer.memory.reserve(memory_length_ + count, memory_length_, std::numeric_limits<std::int64_t>::max(), raw);
-    layer.memory.keys.narrow(2, memory_length_, count).copy_(attended);
-    layer.memory.values.narrow(2, memory_length_, count).copy_(values.select(1, number));
-    ++number;
+  for (std::size_t number = 0; number < settings_.memory.layers.size(); ++number) {
+    const at::Tensor raw = keys.select(1, static_cast<std::int64_t>(number)).to(device, computed);
+    memory_.append(number, settings_.memory.has_positions ? rotate_to_first(rope_, raw) : raw, values.select(1, static_cast<std::int64_t>(number)));
   }
-  memory_length_ += count;
+  memory_.grow(count);
 }
 
 void WindowContext::make_room(std::int64_t count) {
@@ -77,13 +58,10 @@ void WindowContext::make_room(std::int64_t count) {
 void WindowContext::keep(Layer& layer, const at::Tensor& keys, const at::Tensor& values) {
   const std::int64_t count = keys.size(2);
   if (layer.has_memory && is_rotated(layer)) {
-    if (length_ + count > room_of(layer.raw_keys))
-      layer.raw_keys = grown(layer.raw_keys, next_room(layer.raw_keys, length_ + count, capacity_), length_, keys);
+    layer.raw_keys = with_room(layer.raw_keys, length_ + count, length_, keys, capacity_);
     layer.raw_keys.narrow(2, length_, count).copy_(keys);
   }
-  layer.local.reserve(length_ + count, length_, capacity_, keys);
-  layer.local.keys.narrow(2, length_, count).copy_(is_rotated(layer) ? rope_.rotate(keys, length_) : keys);
-  layer.local.values.narrow(2, length_, count).copy_(values);
+  layer.local.append(is_rotated(layer) ? rope_.rotate(keys, length_) : keys, values, length_, capacity_);
 }
 
 at::Tensor WindowContext::attend(std::int64_t number, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
@@ -93,18 +71,15 @@ at::Tensor WindowContext::attend(std::int64_t number, const at::Tensor& q, const
   const at::Tensor raw = q.transpose(1, 2), queries = is_rotated(layer) ? rope_.rotate(raw, length_) : raw.contiguous();
   std::vector<kernels::AttentionPart> parts =
       local_parts(queries, layer.local.keys, layer.local.values, length_, model_.config().sliding[static_cast<std::size_t>(number)]);
-  at::Tensor out;
-  if (layer.has_memory && memory_length_ > 0) {
-    const kernels::AttentionPart memory{queries, layer.memory.keys.narrow(2, 0, memory_length_), layer.memory.values.narrow(2, 0, memory_length_),
-                                        kernels::Visible::kAll, {}};
-    if (settings_.nearest > 0) out = kernels::attention_nearest(parts, memory, settings_.nearest, scale);
-    else parts.push_back(memory);
-  }
-  if (!out.defined()) out = kernels::attention(parts, scale);
+  const at::Tensor out = layer.has_memory && memory_.length() > 0 ? memory_.attend(layer.number, queries, std::move(parts), scale) : kernels::attention(parts, scale);
   return out.transpose(1, 2).flatten(2);
 }
 
 void WindowContext::read(const at::Tensor& ids) {
+  for (std::int64_t at = 0; at < ids.size(1); at += kTokensAtOnce) read_piece(ids.narrow(1, at, std::min(kTokensAtOnce, ids.size(1) - at)));
+}
+
+void WindowContext::read_piece(const at::Tensor& ids) {
   make_room(ids.size(1));
   const std::int64_t last = settings_.memory.layers.back();
   const Attend attend_here = [this](std::int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) { return attend(layer, q, k, v); };

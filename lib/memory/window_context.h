@@ -4,10 +4,12 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "memory/adapter.h"
 #include "memory/context.h"
+#include "memory/far_memory.h"
 #include "memory/keys_values.h"
 
 namespace uio {
@@ -21,6 +23,10 @@ class WindowContext : public TokenContext {
   WindowContext(const Model& model, const WindowSettings& settings, std::int64_t length, std::int64_t batch = 1);
 
   void add_memory(const at::Tensor& keys, const at::Tensor& values) override;
+  // The next `count` rows of a blob that stay in its file; where the nearest keys are searched.
+  void add_stored(const std::shared_ptr<const StoredMemory>& stored, std::int64_t count) { memory_.add_stored(stored, count); }
+  // From now on each search with an index is compared with the exact one.
+  void measure(SearchTally* tally) { memory_.measure(tally); }
   std::int64_t room() const override { return capacity_ - length_; }
   // Reads tokens [B, T] for their keys and values in the memory layers alone: nothing above the last of these is computed, and the window can only be
   // looked at and cleared afterwards.
@@ -32,17 +38,13 @@ class WindowContext : public TokenContext {
   std::int64_t length() const { return length_; }  // tokens of the local window
 
  private:
-  // Buffers [B, G, room, d] that grow by doubling, in the dtype that is computed in.
-  struct Buffer {
-    at::Tensor keys, values;
-    void reserve(std::int64_t length, std::int64_t used, std::int64_t most, const at::Tensor& like);
-  };
   struct Layer {
-    Buffer local;            // keys as they are attended to
-    at::Tensor raw_keys;     // of a memory layer with positions: the same un-rotated
-    Buffer memory;           // of a memory layer
+    RowBuffer local;      // keys as they are attended to, in the dtype that is computed in
+    at::Tensor raw_keys;  // of a memory layer with positions: the same un-rotated
     bool has_memory = false;
+    std::size_t number = 0;  // of a memory layer, among these
   };
+  void read_piece(const at::Tensor& ids);
   void make_room(std::int64_t count) override;
   at::Tensor attend(std::int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) override;
   void advance(std::int64_t count) override { length_ += count; }
@@ -50,8 +52,9 @@ class WindowContext : public TokenContext {
   void keep(Layer& layer, const at::Tensor& keys, const at::Tensor& values);
 
   WindowSettings settings_;
-  std::int64_t capacity_, batch_, length_ = 0, memory_length_ = 0;
+  std::int64_t capacity_, batch_, length_ = 0;
   RopeTable rope_;
+  FarMemory memory_;
   std::vector<Layer> layers_;
 };
 

@@ -13,7 +13,11 @@ namespace uio {
 WindowSession::WindowSession(const Model& model, const WindowSettings& settings, std::int64_t length)
     : settings_(settings), length_(length), context_(model, settings, length) {}
 
-void WindowSession::add_memory(KeysValues memory) { context_.add_memory(memory.keys, memory.values); }
+void WindowSession::add_memory(KeysValues memory, const std::vector<std::int32_t>&) { context_.add_memory(memory.keys, memory.values); }
+
+void refuse_retrieval() {
+  throw Error(ErrorKind::kUsage, "nothing to retrieve with this method", "fot", "its memory has the raw keys and values of all text");
+}
 
 // The local window becomes memory.
 KeysValues WindowSession::move_window() {
@@ -68,10 +72,7 @@ at::Tensor WindowSession::add_tokens(const std::vector<std::int32_t>& tokens) {
       append(piece);
       continue;
     }
-    for (std::size_t from = 0; from < piece.size(); from += kTokensAtOnce) {
-      const auto some = std::min<std::int64_t>(kTokensAtOnce, static_cast<std::int64_t>(piece.size() - from));
-      context_.read(ids_of(piece.data() + from, some));
-    }
+    context_.read(ids_of(piece.data(), static_cast<std::int64_t>(piece.size())));
     local_.assign(piece.begin(), piece.end());
     move_local();
   }

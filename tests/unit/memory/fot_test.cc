@@ -43,10 +43,12 @@ struct Fixture {
     return plain;
   }
   at::Tensor logits(const at::Tensor& x) const { return model.logits(model.final_norm(x)); }
-  std::vector<double> score(const std::vector<std::int32_t>& ids, std::int64_t first = 1, Precision precision = Precision::kExact) const {
+  std::vector<double> score(const std::vector<std::int32_t>& ids, std::int64_t first = 1, Precision precision = Precision::kExact,
+                            std::span<const TokenSequence* const> earlier = {}) const {
     std::vector<double> scores(ids.size() - 1, std::numeric_limits<double>::quiet_NaN());
     const std::string name = "book";
-    method->walk({name, ids, first, first > 1, false, 0, Form::kKv, precision}, [&](std::int64_t begin, const at::Tensor& rows) {
+    const TokenList tokens(ids);
+    method->walk({"memory", name, tokens, first, first > 1, false, 0, Form::kKv, precision, earlier}, [&](std::int64_t begin, const at::Tensor& rows) {
       const at::Tensor table = at::log_softmax(logits(rows), -1);
       for (std::int64_t i = 0; i < rows.size(0); ++i)
         scores[static_cast<std::size_t>(begin + i)] = table[i][ids[static_cast<std::size_t>(begin + i + 1)]].item<double>();
@@ -89,6 +91,24 @@ TEST_CASE("only the targets' windows are predicted, and their figures stay the s
     const std::vector<double> some = f.score(ids, first);
     for (std::size_t t = static_cast<std::size_t>(first); t < ids.size(); ++t) CHECK(std::abs(some[t - 1] - all[t - 1]) < 1e-12);
     CHECK(std::isnan(some[0]) == (first > 16));
+  }
+}
+
+TEST_CASE("documents before one are in its memory, their tails too") {
+  const Fixture f;
+  const std::vector<std::int32_t> ids = random_ids(40, 12);
+  for (const std::int64_t size : {3, 6, 16, 22, 45}) {
+    const std::vector<std::int32_t> first = random_ids(size, 13), second = random_ids(20, 14);
+    PlainFot plain = f.plain();
+    for (const auto* document : {&first, &second}) {
+      plain.input(*document);
+      plain.move();
+    }
+    const TokenList lists[] = {TokenList(first), TokenList(second)};
+    const TokenSequence* const earlier[] = {&lists[0], &lists[1]};
+    const std::vector<double> expected = plain.score(ids);
+    CHECK(largest(f.score(ids, 1, Precision::kExact, earlier), expected) < 1e-9);
+    CHECK(largest(f.score(ids, 1, Precision::kInt8, earlier), expected) < 0.5);
   }
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <map>
 #include <set>
 #include <vector>
@@ -22,6 +23,7 @@ class PlainFot {
   bool has_positions = true;
   at::ScalarType kept = at::kDouble;  // dtype of the memory
   std::int64_t nearest = 0;           // keys that a head sees of the memory; 0: all
+  std::function<void(std::int64_t layer, const std::vector<double>& weights)> watch;  // told, for each head and token, what its memory's keys weigh
 
   struct Cache {
     std::vector<at::Tensor> keys, values;  // a token each, [G, d]
@@ -49,6 +51,11 @@ class PlainFot {
         if (is_memory)
           for (std::size_t j = 0; j < memory[l].keys.size(); ++j)
             far.emplace_back(query.dot(memory[l].keys[j][group]).item<double>(), memory[l].values[j][group]);
+        if (is_memory && watch) {
+          std::vector<double> weights;
+          for (const auto& [score, value] : far) weights.push_back(std::exp(score / std::sqrt(static_cast<double>(c_.head_size))));
+          watch(l, weights);
+        }
         std::sort(far.begin(), far.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
         if (nearest > 0 && static_cast<std::int64_t>(far.size()) > nearest) far.resize(static_cast<std::size_t>(nearest));
         seen = far;

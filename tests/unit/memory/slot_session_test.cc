@@ -189,6 +189,69 @@ TEST_CASE("memory in the middle of a local text is a bug of ours") {
   CHECK(test::error_of([&] { session.add_memory(t.memory(random_ids(12, 1))); }).kind() == ErrorKind::kInternal);
 }
 
+// What a query attends to most is read again, raw, behind the memories and before the local text.
+TEST_CASE("segments nearest to the query are read again") {
+  const TinyMethod t;
+  const std::vector<std::int32_t> ids = random_ids(5 * 12, 40), local = random_ids(4, 41), query = random_ids(7, 42);
+  std::vector<KeysValues> memories;
+  for (std::int64_t s = 0; s < 5; ++s) memories.push_back(t.memory(part(ids, 12 * s, 12)));
+  // The second has no tokens, so it cannot be read again.
+  const auto session = [&] {
+    auto made = std::make_unique<SlotSession>(t.model, t.method.get(), 96, false);
+    for (std::int64_t s = 0; s < 5; ++s) made->add_memory(memories[static_cast<std::size_t>(s)], s == 1 ? std::vector<std::int32_t>() : part(ids, 12 * s, 12));
+    made->add_tokens(local);
+    return made;
+  };
+  MemoryMass mass({{0, 3}, {6, 3}, {9, 3}, {12, 3}});
+  DecoderContext context(t.model, 96);
+  for (const KeysValues& memory : memories) context.add_memory(memory.keys, memory.values);
+  context.add_tokens(ids_tensor(local));
+  context.watch(&mass);
+  context.add_tokens(ids_tensor(query));
+  constexpr std::int64_t kSegments[] = {0, 2, 3, 4};
+  for (const std::int64_t count : {1, 2, 4, 9}) {
+    INFO(count);
+    std::vector<std::int32_t> raw;
+    for (const std::size_t i : mass.largest(count)) {
+      const std::vector<std::int32_t> segment = part(ids, 12 * kSegments[i], 12);
+      raw.insert(raw.end(), segment.begin(), segment.end());
+    }
+    REQUIRE(raw.size() == static_cast<std::size_t>(12 * std::min<std::int64_t>(count, 4)));
+    const auto found = session();
+    found->retrieve(query, count);
+    CHECK(found->local() == local);
+    std::vector<std::int32_t> all = raw;
+    all.insert(all.end(), local.begin(), local.end());
+    all.insert(all.end(), query.begin(), query.end());
+    CHECK(largest_difference(found->add_tokens(query), last_row(t, memories, all)) < 1e-10);
+    CHECK(found->local().size() == 11);
+    found->add_tokens({3});  // the segment is full: its memory stands behind what was retrieved
+    CHECK(found->memories() == 6);
+    CHECK(found->positions() == 15 + static_cast<std::int64_t>(raw.size()) + 3);
+  }
+}
+
+TEST_CASE("retrieving: nothing there, no room") {
+  const TinyMethod t;
+  const std::vector<std::int32_t> ids = random_ids(30 * 12, 43), query = random_ids(5, 44);
+  SlotSession empty(t.model, t.method.get(), 96, false);
+  check_error([&] { empty.retrieve(query, 1); }, ErrorKind::kMismatch, {"nothing to retrieve", "there is no memory"});
+  SlotSession without(t.model, t.method.get(), 96, false);
+  without.add_memory(t.memory(part(ids, 0, 12)));
+  check_error([&] { without.retrieve(query, 1); }, ErrorKind::kMismatch, {"nothing to retrieve", "no memory has its tokens"});
+  for (const bool drop_oldest : {false, true}) {
+    SlotSession full(t.model, t.method.get(), 96, drop_oldest);
+    for (std::int64_t s = 0; s < 26; ++s) full.add_memory(t.memory(part(ids, 12 * s, 12)), part(ids, 12 * s, 12));
+    if (!drop_oldest) {
+      check_error([&] { full.retrieve(query, 2); }, ErrorKind::kMismatch, {"26 memories", "24 raw tokens", "102 positions", "96"});
+    } else {
+      full.retrieve(query, 2);
+      CHECK(full.memories() == 24);
+      CHECK(full.positions() == 96);
+    }
+  }
+}
+
 TEST_CASE("no tokens, no row") {
   const TinyMethod t;
   SlotSession session(t.model, t.method.get(), 96, false);

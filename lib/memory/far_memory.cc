@@ -1,0 +1,151 @@
+#include "memory/far_memory.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <tuple>
+
+#include "base/error.h"
+#include "kernels/far_search.h"
+#include "kernels/nearest.h"
+#include "kernels/policy.h"
+#include "memory/widen.h"
+#include "model/tensor.h"
+
+namespace uio {
+namespace {
+
+constexpr std::int64_t kFoundAtOnce = std::int64_t{1} << 23;
+
+// How many of the rows in `wanted` [..., κ] are in `found`, each of which has a row once.
+void count_found(const at::Tensor& wanted, const at::Tensor& found, SearchTally& tally) {
+  const at::Tensor a = std::get<0>(at::sort(wanted)).contiguous(), b = std::get<0>(at::sort(found)).contiguous();
+  const std::int64_t most = a.size(-1), other = b.size(-1);
+  for (std::int64_t row = 0; row < a.numel() / most; ++row) {
+    const std::int64_t* const x = a.const_data_ptr<std::int64_t>() + row * most;
+    const std::int64_t* const y = b.const_data_ptr<std::int64_t>() + row * other;
+    for (std::int64_t i = 0; i < most; ++i) {
+      if (x[i] < 0) continue;
+      ++tally.wanted;
+      tally.found += std::binary_search(y, y + other, x[i]);
+    }
+  }
+}
+
+}  // namespace
+
+// The rows of one memory layer: of files first, then of the buffer.
+class LayerRows : public kernels::FarRows {
+ public:
+  LayerRows(const FarMemory& memory, std::size_t number, at::ScalarType computed) : memory_(memory), number_(number), computed_(computed) {
+    const RowBuffer& grown = memory.grown_[number];
+    if (grown.keys.defined()) keys_ = grown.keys.flatten(0, 1), values_ = grown.values.flatten(0, 1);
+  }
+  std::int64_t count() const override { return memory_.length(); }
+  const float* keys(std::int64_t m, std::int64_t begin, std::int64_t count, float* to) const override { return read(Side::kKeys, m, begin, count, to); }
+  const double* keys(std::int64_t m, std::int64_t begin, std::int64_t count, double* to) const override { return read(Side::kKeys, m, begin, count, to); }
+  const float* values(std::int64_t m, std::int64_t begin, std::int64_t count, float* to) const override { return read(Side::kValues, m, begin, count, to); }
+  const double* values(std::int64_t m, std::int64_t begin, std::int64_t count, double* to) const override { return read(Side::kValues, m, begin, count, to); }
+
+ private:
+  template <typename Real>
+  const Real* read(Side side, std::int64_t matrix, std::int64_t begin, std::int64_t count, Real* to) const {
+    const at::Tensor& grown = side == Side::kKeys ? keys_ : values_;
+    if (begin >= memory_.stored_length_) return read_grown(grown, matrix, begin - memory_.stored_length_, count, to);
+    const std::int64_t end = begin + count;
+    Real* next = to;
+    for (const FarMemory::Stored& piece : memory_.stored_) {
+      const std::int64_t first = std::max(begin, piece.begin), last = std::min(end, piece.begin + piece.count);
+      if (first >= last) continue;
+      read_stored(piece.memory->rows, side, matrix, first - piece.begin, last - first, next);
+      next += (last - first) * piece.memory->rows.head_size();
+    }
+    if (end > memory_.stored_length_) {
+      const std::int64_t rows = end - memory_.stored_length_;
+      if (const Real* found = read_grown(grown, matrix, 0, rows, next); found != next) std::copy(found, found + rows * grown.size(2), next);
+    }
+    return to;
+  }
+
+  template <typename Real>
+  static const Real* read_grown(const at::Tensor& grown, std::int64_t matrix, std::int64_t begin, std::int64_t count, Real* to) {
+    if (grown.scalar_type() == c10::CppTypeToScalarType<Real>::value) return grown.const_data_ptr<Real>() + (matrix * grown.size(1) + begin) * grown.size(2);
+    const auto* const items = static_cast<const std::byte*>(grown.const_data_ptr()) + (matrix * grown.size(1) + begin) * grown.size(2) * grown.element_size();
+    widen(items, dtype_of(grown.scalar_type()), count * grown.size(2), to);
+    return to;
+  }
+
+  template <typename Real>
+  void read_stored(const StoredRows& rows, Side side, std::int64_t matrix, std::int64_t begin, std::int64_t count, Real* to) const {
+    const std::int64_t items = count * rows.head_size();
+    const std::size_t bytes = static_cast<std::size_t>(items) * item_bytes(rows.dtype());
+    if (scalar_type_of(rows.dtype()) == c10::CppTypeToScalarType<Real>::value) {
+      rows.copy(side, static_cast<std::int64_t>(number_), matrix, begin, count, {reinterpret_cast<std::byte*>(to), bytes});
+    } else {
+      thread_local std::vector<std::byte> raw;
+      if (raw.size() < bytes) raw.resize(bytes);
+      rows.copy(side, static_cast<std::int64_t>(number_), matrix, begin, count, std::span(raw).first(bytes));
+      widen(raw.data(), rows.dtype(), items, to);
+    }
+    const double factor = side == Side::kKeys ? memory_.key_scale_ : 1;
+    if (factor == 1) return;
+    at::Tensor scaled = at::from_blob(to, {items}, c10::CppTypeToScalarType<Real>::value);
+    scaled.copy_(scaled.to(computed_).mul(factor));
+  }
+
+  const FarMemory& memory_;
+  std::size_t number_;
+  at::ScalarType computed_;
+  at::Tensor keys_, values_;  // [B·G, room, d]
+};
+
+void FarMemory::add_stored(const std::shared_ptr<const StoredMemory>& stored, std::int64_t count) {
+  if (settings_.nearest == 0) throw Error(ErrorKind::kInternal, "memory that stays in its file", stored->rows.path(), "all of it is to be seen");
+  if (stored_.empty() || stored_.back().memory != stored || stored_.back().is_whole()) stored_.push_back({stored, stored_length_, 0});
+  stored_.back().count += count;
+  stored_length_ += count;
+}
+
+kernels::AttentionPart FarMemory::grown_part(std::size_t number, const at::Tensor& queries) const {
+  const RowBuffer& grown = grown_[number];
+  return {queries, grown.keys.narrow(2, 0, grown_length_), grown.values.narrow(2, 0, grown_length_), kernels::Visible::kAll, {}};
+}
+
+at::Tensor FarMemory::attend(std::size_t number, const at::Tensor& queries, std::vector<kernels::AttentionPart> local, double scale) const {
+  if (settings_.nearest == 0) {
+    local.push_back(grown_part(number, queries));
+    return kernels::attention(local, scale);
+  }
+  if (stored_length_ == 0 && (!queries.is_cpu() || kernels::is_reference_forced()))
+    return kernels::attention_nearest(local, grown_part(number, queries), settings_.nearest, scale);
+
+  const LayerRows rows(*this, number, queries.scalar_type());
+  // What is found for the queries that go at once is bounded, however many keys are wanted.
+  const std::int64_t groups = local.front().keys.size(1), count = std::min(settings_.nearest, length());
+  const std::int64_t total = queries.size(2), at_once = std::clamp<std::int64_t>(kFoundAtOnce / (queries.size(0) * queries.size(1) * count), 1, total);
+  at::Tensor out = at::empty({queries.size(0), total, queries.size(1), queries.size(3)}, queries.options());
+  for (std::int64_t begin = 0; begin < total; begin += at_once) {
+    const at::Tensor some = queries.narrow(2, begin, std::min(at_once, total - begin));
+    const kernels::Found found = find(number, some, groups, rows, count);
+    out.narrow(1, begin, some.size(2)).copy_(kernels::attention_found(local, begin, some, groups, rows, found, scale).transpose(1, 2));
+  }
+  return out.transpose(1, 2);
+}
+
+kernels::Found FarMemory::find(std::size_t number, const at::Tensor& queries, std::int64_t groups, const kernels::FarRows& rows, std::int64_t count) const {
+  const auto exact = [&](std::int64_t begin, std::int64_t end) { return kernels::find_nearest(queries, groups, rows, begin, end, count); };
+  kernels::Found best;
+  std::int64_t done = 0;
+  const auto add = [&](const kernels::Found& found) { best = best.scores.defined() ? kernels::best_of(best, found, count) : found; };
+  for (const Stored& piece : stored_) {
+    if (!settings_.by_index || !piece.memory->index || !piece.is_whole()) continue;  // an index knows all rows of its blob, also those that are not memory yet
+    if (done < piece.begin) add(exact(done, piece.begin));
+    add(piece.memory->index->find(static_cast<std::int64_t>(number), queries, groups, rows, piece.begin, count));
+    done = piece.begin + piece.count;
+  }
+  if (done < length()) add(exact(done, length()));
+  if (tally_ && settings_.by_index) count_found(exact(0, length()).index, best.index, *tally_);
+  return best;
+}
+
+}  // namespace uio

@@ -1,0 +1,59 @@
+// The memory of memory layers: raw keys and values that stay in the files of blobs, and behind them those that grew since.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "kernels/attention.h"
+#include "kernels/far_search.h"
+#include "memory/adapter.h"
+#include "memory/row_buffer.h"
+#include "memory/stored_memory.h"
+
+namespace uio {
+
+// How much of what exact search finds was found with an index.
+struct SearchTally {
+  std::uint64_t found = 0, wanted = 0;  // keys, over queries, heads and layers
+};
+
+class FarMemory {
+ public:
+  // `key_scale`: the factor on keys that are read from files, where rotation to the first position has one (YaRN).
+  FarMemory(const WindowSettings& settings, double key_scale) : settings_(settings), key_scale_(key_scale), grown_(settings.memory.layers.size()) {}
+
+  // Keys, as they are attended to, and values [B, G, n, d] of the memory layer with that number; grow() when all layers have theirs.
+  void append(std::size_t number, const at::Tensor& keys, const at::Tensor& values) { grown_[number].append(keys, values, grown_length_); }
+  void grow(std::int64_t count) { grown_length_ += count; }
+  // The next `count` rows of `stored` are memory from now on.
+  void add_stored(const std::shared_ptr<const StoredMemory>& stored, std::int64_t count);
+  std::int64_t length() const { return stored_length_ + grown_length_; }
+  // From now on each search with an index is compared with the exact one.
+  void measure(SearchTally* tally) { tally_ = tally; }
+
+  // One softmax over `local` parts and what `queries` [B, H, T, d] see of the memory: all of it, or the nearest keys. There is some memory.
+  at::Tensor attend(std::size_t number, const at::Tensor& queries, std::vector<kernels::AttentionPart> local, double scale) const;
+
+ private:
+  friend class LayerRows;
+  struct Stored {
+    std::shared_ptr<const StoredMemory> memory;
+    std::int64_t begin, count;  // among the rows of the memory; of it
+    bool is_whole() const { return count == memory->rows.count(); }
+  };
+  kernels::AttentionPart grown_part(std::size_t number, const at::Tensor& queries) const;
+  kernels::Found find(std::size_t number, const at::Tensor& queries, std::int64_t groups, const kernels::FarRows& rows, std::int64_t count) const;
+
+  WindowSettings settings_;
+  double key_scale_;
+  std::vector<Stored> stored_;
+  std::vector<RowBuffer> grown_;  // of each memory layer, in the dtype that is computed in
+  std::int64_t stored_length_ = 0, grown_length_ = 0;
+  SearchTally* tally_ = nullptr;
+};
+
+}  // namespace uio
