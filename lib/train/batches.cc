@@ -15,6 +15,8 @@ struct Item {
 
 }  // namespace
 
+std::int64_t texts_at_once(std::int64_t tokens) { return std::max<std::int64_t>(1, kTokensAtOnce / std::max<std::int64_t>(1, tokens)); }
+
 std::vector<Batch> batches_of(const std::vector<DataOrder::Pick>& picks, const std::vector<Corpus>& corpora, const PlanSettings& settings, std::int64_t asked) {
   std::vector<Item> items;
   for (const DataOrder::Pick& pick : picks) {
@@ -33,9 +35,10 @@ std::vector<Batch> batches_of(const std::vector<DataOrder::Pick>& picks, const s
     const Document& first = is_new ? items[i].document : batches.back().documents.front();
     const bool is_whole = !settings.has_memories || settings.objectives.text > 0;
     const std::int64_t width = is_whole ? static_cast<std::int64_t>(first.ids.size()) : settings.segment_length;
-    const std::int64_t most = asked > 0 ? asked : std::max<std::int64_t>(1, kTokensAtOnce / std::max<std::int64_t>(1, width));
-    if (is_new || static_cast<std::int64_t>(batches.back().documents.size()) >= most) batches.push_back({{}, items[i].number});
+    const std::int64_t most = asked > 0 ? asked : texts_at_once(width);
+    if (is_new || static_cast<std::int64_t>(batches.back().documents.size()) >= most) batches.emplace_back();
     batches.back().documents.push_back(std::move(items[i].document));
+    batches.back().numbers.push_back(items[i].number);
   }
   return batches;
 }

@@ -8,11 +8,14 @@
 
 namespace uio {
 
-// Documents of one shape, and the number in the run of the first of them.
+// Documents of one shape, and the number of each in the run.
 struct Batch {
   std::vector<Document> documents;
-  std::uint64_t number = 0;
+  std::vector<std::uint64_t> numbers;
 };
+
+// How many texts of so many tokens make enough rows for products at full speed; ≥ 1.
+std::int64_t texts_at_once(std::int64_t tokens);
 
 // The picked pieces by shape, longest first, so that little is filled up. `asked`: how many go side by side; 0: as many as make a
 // product's rows enough.

@@ -12,7 +12,7 @@
 namespace uio {
 
 Corpus::Corpus(const std::vector<std::string>& inputs, const Tokenizer& tokenizer, std::uint32_t segment_length, std::uint32_t piece_segments,
-               const DocumentOptions& options, Host& host)
+               const DocumentOptions& options, Host& host, bool cuts_anew)
     : segment_length_(segment_length) {
   RecordSource source(inputs, tokenizer, segment_length, options, &host);
   std::uint32_t segments = 0;  // of the last piece
@@ -22,7 +22,7 @@ Corpus::Corpus(const std::vector<std::string>& inputs, const Tokenizer& tokenize
     if (!std::holds_alternative<Segment>(*record))
       throw Error(ErrorKind::kMismatch, "cannot train on memories", source.input(), "record of '" + span_of(*record).document + "' is a memory, not a segment");
     const auto& segment = std::get<Segment>(*record);
-    if (segment.is_closed)
+    if (segment.is_closed && !cuts_anew)
       throw Error(ErrorKind::kMismatch, "segment closed by its content", source.input(), "training is on segments of one length",
                   "cut the text with --boundaries fixed");
     // A stream may hold a part of a document only (uio-inspect --cut), but no document with a gap.

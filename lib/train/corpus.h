@@ -20,9 +20,9 @@ struct Piece {
 class Corpus {
  public:
   // Reads `inputs` (segment streams, or texts that are cut into segments of `segment_length`; 0: as the streams are). Pieces of at
-  // most `piece_segments` segments; 0: whole documents. Throws what reading throws, and Error{kData} when there is no token at all.
+  // most `piece_segments` segments; 0: whole documents. `cuts_anew`: where segments end does not matter, so that any are taken. Throws what reading throws, and Error{kData} when there is no token at all.
   Corpus(const std::vector<std::string>& inputs, const Tokenizer& tokenizer, std::uint32_t segment_length, std::uint32_t piece_segments,
-         const DocumentOptions& options, Host& host);
+         const DocumentOptions& options, Host& host, bool cuts_anew = false);
 
   const std::vector<Piece>& pieces() const { return pieces_; }
   const std::int32_t* tokens(const Piece& piece) const { return tokens_.data() + piece.first; }

@@ -62,6 +62,13 @@ void LossTally::add(const LossTally& other) {
   for (std::size_t i = 0; i < other.by_position.size(); ++i) join(by_position[i], other.by_position[i]);
 }
 
+at::Tensor scored_loss(const Model& model, const Pass& pass, const at::Tensor& rows, LossTally& tally) {
+  const auto device = model.placement().device;
+  const kernels::CrossEntropy scored = kernels::cross_entropy(rows, model.head(), pass.targets.to(device), pass.weights.to(device));
+  tally.add(pass, scored.log_probabilities);
+  return scored.loss;
+}
+
 ModelDocument::ModelDocument(const Trainee& trainee, Plan plan, LossTally& tally)
     : trainee_(trainee),
       plan_(std::move(plan)),
@@ -130,11 +137,7 @@ at::Tensor ModelDocument::loss(std::int64_t j, const Tensors& carried) {
   // Only rows that are scored go on: the head is the widest product of all.
   const at::Tensor rows = model.final_norm(x.flatten(0, 1).index_select(0, pass.rows.to(device)));
   at::Tensor total;
-  if (pass.weights.defined()) {
-    const kernels::CrossEntropy hard = kernels::cross_entropy(rows, model.head(), pass.targets.to(device), pass.weights.to(device));
-    tally_.add(pass, hard.log_probabilities);
-    total = hard.loss;
-  }
+  if (pass.weights.defined()) total = scored_loss(model, pass, rows, tally_);
   if (pass.soft_weights.defined()) {
     const at::Tensor soft = kernels::cross_entropy_soft(rows, model.head(), pass.teacher, model.head(), pass.soft_weights.to(device));
     total = total.defined() ? total + soft : soft;

@@ -28,6 +28,9 @@ struct LossTally {
   void add(const LossTally& other);
 };
 
+// Σ weights · −log p of what a pass scores, a scalar, from the final-normed rows [R, D] of what it scores; told to `tally`.
+at::Tensor scored_loss(const Model& model, const Pass& pass, const at::Tensor& rows, LossTally& tally);
+
 class ModelDocument : public Recurrence {
  public:
   // Throws Error{kMismatch} when the longest pass needs more positions than the model has. Where the plan distils, the teacher

@@ -107,7 +107,7 @@ Objectives objectives_of(const std::string& objective, const std::vector<std::pa
   Objectives chosen;
   const auto set = [&](const std::string& name, double weight) {
     if (weight <= 0) throw Error(ErrorKind::kUsage, "bad weight of an objective", name, "expected a number above 0");
-    if (name == "lm") chosen.lm = weight;
+    if (name == "lm" || name == "crossbatch") chosen.lm = weight;
     else if (name == "autoencode") chosen.autoencode = weight;
     else if (name == "distill") chosen.distill = weight;
     else if (name == "text") chosen.text = weight;

@@ -16,7 +16,7 @@ namespace uio {
 struct Objectives {
   double lm = 0, autoencode = 0, distill = 0, text = 0;
 };
-// `objective`: lm, autoencode, distill, text, or mix with its weights. Throws Error{kUsage} for other names and weights that are not positive.
+// `objective`: lm (crossbatch has its losses), autoencode, distill, text, or mix with its weights. Throws Error{kUsage} for other names and weights that are not positive.
 Objectives objectives_of(const std::string& objective, const std::vector<std::pair<std::string, double>>& mix);
 
 enum class PassKind {

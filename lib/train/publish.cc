@@ -71,11 +71,12 @@ std::vector<Named> trained(const Parameters& parameters, bool of_base, at::Scala
   return tensors;
 }
 
-void export_base(const std::string& directory, at::ScalarType dtype, const Parameters& parameters, const Model& model) {
+void export_base(const std::string& directory, at::ScalarType dtype, const Parameters& parameters, const Model& model, const WindowSettings* windows) {
   Publication files(directory);
   write_tensors(files.add("model.safetensors"), trained(parameters, true, dtype), {{"format", "pt"}});
   Json config = read_json(model.directory() + "/config.json");
   config["torch_dtype"] = dtype == at::kBFloat16 ? "bfloat16" : dtype == at::kHalf ? "float16" : "float32";
+  if (windows) config["mem_layers"] = windows->memory.layers;
   std::error_code unknown;
   const bool is_same = std::filesystem::equivalent(directory, model.directory(), unknown);
   for (const char* file : {"tokenizer.model", "tokenizer_config.json", "tokenizer.json", "special_tokens_map.json", "generation_config.json"}) {
@@ -90,11 +91,11 @@ void export_base(const std::string& directory, at::ScalarType dtype, const Param
 }  // namespace
 
 void export_trained(const std::string& directory, const std::string& dtype, Trainable trainable, const Parameters& parameters, const Model& model,
-                    const AdapterConfig* adapter) {
+                    const AdapterConfig* adapter, const WindowSettings* windows) {
   const at::ScalarType type = dtype == "bf16" ? at::kBFloat16 : dtype == "f16" ? at::kHalf : at::kFloat;
   std::string base = model.fingerprint(), adapter_directory = directory;
   if (trainable != Trainable::kAdapter) {
-    export_base(directory, type, parameters, model);
+    export_base(directory, type, parameters, model, windows);
     if (trainable == Trainable::kBase) return;
     const Checkpoint written(directory);
     base = model_fingerprint(written, model.config(), "", 1);

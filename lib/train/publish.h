@@ -10,9 +10,9 @@ namespace uio {
 
 // Writes what was trained into `directory`: an adapter (adapter_config.json, adapter_model.safetensors), a base model
 // (config.json and tokenizer files of the model's directory, model.safetensors), or a base with its adapter in `adapter/`.
-// Each file is replaced atomically, weights before configurations. `dtype`: f32, bf16, f16. Throws Error{kIo}.
+// `windows`: of memory layers that were trained, which the configuration then names; null: none. Each file is replaced atomically, weights before configurations. `dtype`: f32, bf16, f16. Throws Error{kIo}.
 void export_trained(const std::string& directory, const std::string& dtype, Trainable trainable, const Parameters& parameters, const Model& model,
-                    const AdapterConfig* adapter);
+                    const AdapterConfig* adapter, const WindowSettings* windows);
 
 // The gradient of one step, before clipping, as safetensors under the tensors' public names.
 void write_gradients(const std::string& path, const Parameters& parameters, const std::vector<at::Tensor>& gradients);

@@ -15,6 +15,7 @@
 #include "train/agreement.h"
 #include "train/batches.h"
 #include "train/metrics.h"
+#include "train/mixtures.h"
 #include "train/publish.h"
 
 namespace uio {
@@ -29,19 +30,22 @@ std::unique_ptr<TrainStateFile> open_state(const std::string& path) {
 }
 
 std::vector<Corpus> read_corpora(const TrainJob& job, const std::vector<std::string>& inputs, const Workshop& shop, Host& host) {
-  const auto length = shop.method ? static_cast<std::uint32_t>(shop.method->segment_length()) : job.choice.segment_length;
-  const std::uint32_t pieces = job.document_segments > 0 ? job.document_segments : shop.method ? 0 : 1;
+  const auto length = shop.method    ? static_cast<std::uint32_t>(shop.method->segment_length())
+                      : shop.windows ? shop.windows->config.segment_length
+                                     : job.choice.segment_length;
+  const bool cuts_anew = shop.windows.has_value();  // windows are all of one length, however a stream's tail was cut
+  const std::uint32_t pieces = job.document_segments > 0 ? job.document_segments : shop.method || shop.windows ? 0 : 1;
   DocumentOptions options;
   options.unit = job.jsonl ? DocumentUnit::kJsonLine : job.lines ? DocumentUnit::kLine : DocumentUnit::kFile;
   std::vector<Corpus> corpora;
   if (job.corpus_weights.empty()) {
-    corpora.emplace_back(inputs, *shop.tokenizer, length, pieces, options, host);
+    corpora.emplace_back(inputs, *shop.tokenizer, length, pieces, options, host, cuts_anew);
     return corpora;
   }
   if (job.corpus_weights.size() != inputs.size())
     throw Error(ErrorKind::kUsage, "one weight is needed for each input", "--corpus-weights",
                 std::to_string(job.corpus_weights.size()) + " given for " + std::to_string(inputs.size()));
-  for (const std::string& input : inputs) corpora.emplace_back(std::vector<std::string>{input}, *shop.tokenizer, length, pieces, options, host);
+  for (const std::string& input : inputs) corpora.emplace_back(std::vector<std::string>{input}, *shop.tokenizer, length, pieces, options, host, cuts_anew);
   return corpora;
 }
 
@@ -144,8 +148,8 @@ PlanSettings Run::plan_settings(std::size_t documents) const {
   plan.objectives = objectives_;
   plan.is_released = job_.loss == "released";
   plan.trains_base = shop_.trainable != Trainable::kAdapter;
-  plan.has_memories = shop_.method != nullptr;
-  plan.segment_length = shop_.method ? shop_.method->segment_length() : 0;
+  plan.has_memories = shop_.method || shop_.windows;
+  plan.segment_length = shop_.method ? shop_.method->segment_length() : shop_.windows ? shop_.windows->config.segment_length : 0;
   plan.capacity = shop_.model->config().capacity();
   plan.repeat_prompt = repeat_prompt_;
   plan.share = 1.0 / static_cast<double>(documents);
@@ -157,11 +161,16 @@ RunSettings Run::settings() const { return settings_of(job_, shop_, objectives_,
 
 ModelDocument Run::open(const Batch& batch, std::size_t documents, LossTally& tally) const {
   Plan plan = make_plan(batch.documents, plan_settings(documents));
-  Trainee trainee = trainee_;
   std::int64_t widest = 0;
   for (const Pass& pass : plan.passes) widest = std::max(widest, pass.ids.numel());
-  trainee.recompute = job_.recompute == "always" || (job_.recompute == "auto" && activations_of(*shop_.model, widest) > kActivations);
-  return ModelDocument(trainee, std::move(plan), tally);
+  return ModelDocument(trainee(widest), std::move(plan), tally);
+}
+
+// What is trained, in passes of at most so many tokens.
+Trainee Run::trainee(std::int64_t tokens) const {
+  Trainee trainee = trainee_;
+  trainee.recompute = job_.recompute == "always" || (job_.recompute == "auto" && activations_of(*shop_.model, tokens) > kActivations);
+  return trainee;
 }
 
 Run::Gradient Run::gradient(const std::vector<DataOrder::Pick>& picks) {
@@ -175,7 +184,7 @@ Run::Gradient Run::gradient(const std::vector<DataOrder::Pick>& picks) {
   const std::int64_t side_by_side = job_.batch > 0 ? job_.batch : estimator_.is_sampled ? 1 : 0;
   for (const Batch& batch : batches_of(picks, corpora_, plan_settings(1), side_by_side)) {
     ModelDocument document = open(batch, job_.accumulate, result.tally);
-    SeededDraws draws(job_.choice.seed, batch.number);
+    SeededDraws draws(job_.choice.seed, batch.numbers.front());
     result.loss += estimator_.estimate(document, sizes, draws);
     result.tokens += document.plan().tokens;
     result.scored += document.plan().scored;
@@ -230,15 +239,16 @@ void Run::check_finite(const std::vector<at::Tensor>& gradients, double loss, do
 void Run::step() {
   Host& host = *io_.host;
   const double begin = host.seconds();
-  std::vector<DataOrder::Pick> mine;
+  std::vector<DataOrder::Pick> all, mine;
   for (std::uint32_t i = 0; i < job_.accumulate; ++i) {
-    const DataOrder::Pick pick = order_->next();
-    if (is_mine(i)) mine.push_back(pick);
+    all.push_back(order_->next());
+    if (is_mine(i)) mine.push_back(all.back());
   }
   Gradient made;
   std::vector<at::Tensor> gradients;
+  if (shop_.windows) made = cross_gradient(all, mine);  // in which the processes exchange what each window keeps
   processes_.together([&] {
-    made = gradient(mine);
+    if (!shop_.windows) made = gradient(mine);
     for (std::size_t i = 0; i < shop_.parameters->all().size(); ++i) gradients.push_back(shop_.parameters->gradient(i));
   });
   const double computed = host.seconds();
@@ -257,6 +267,7 @@ void Run::apply(const Gradient& made, const std::vector<at::Tensor>& gradients, 
   const double norm = norm_of(gradients);
   check_finite(gradients, made.loss, norm);
   const bool is_last = progress_.step + 1 == last_step_;
+  const std::vector<Mixture> dealt = mixtures();
   if (is_last && !job_.gradients.empty() && processes_.rank() == 0) write_gradients(job_.gradients, *shop_.parameters, gradients);
   const double rate = rate_at(job_.optimisation, progress_.step - progress_.schedule_begin, schedule_length_);
   const double clip = job_.optimisation.clip, scale = clip > 0 && norm > clip ? clip / norm : 1;
@@ -273,6 +284,10 @@ void Run::apply(const Gradient& made, const std::vector<at::Tensor>& gradients, 
                {"seconds", {{"gradient", computed - begin}, {"sum", summed - computed}, {"optimiser", optimised - summed}}},
                {"peak_bytes", peak_bytes()}};
   add_losses(line, made.tally);
+  if (shop_.windows) {
+    line["crossbatch"] = text_of(dealt);
+    line["d"] = mean_of(dealt);
+  }
   if (measures_spread()) {
     const auto n = static_cast<double>(job_.accumulate);
     line["gradient_variance"] = n / (n - 1) * (made.squares - norm * norm / n);
@@ -303,6 +318,10 @@ void Run::validate() {
       if (!is_mine(i)) continue;
       Batch batch;
       batch.documents.push_back(document_of(*validation_, validation_->pieces()[i]));
+      if (shop_.windows) {
+        made.loss += read_alone(batch, made.tally) / static_cast<double>(documents);
+        continue;
+      }
       const at::NoGradGuard no_gradients;
       ModelDocument document = open(batch, documents, made.tally);
       made.loss += forward_only(document);
@@ -356,7 +375,8 @@ void Run::go() {
   if (job_.export_directory.empty()) return;
   processes_.together([&] {
     if (processes_.rank() != 0) return;
-    export_trained(job_.export_directory, job_.export_dtype, shop_.trainable, *shop_.parameters, *shop_.model, shop_.adapter ? &*shop_.adapter : nullptr);
+    export_trained(job_.export_directory, job_.export_dtype, shop_.trainable, *shop_.parameters, *shop_.model, shop_.adapter ? &*shop_.adapter : nullptr,
+                   shop_.windows ? &shop_.windows->window : nullptr);
   });
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "train/batches.h"
+#include "train/crossbatch.h"
 #include "train/document.h"
 #include "train/estimators.h"
 #include "train/optimiser.h"
@@ -31,12 +32,17 @@ class Run {
   RunSettings settings() const;
   PlanSettings plan_settings(std::size_t documents) const;
   ModelDocument open(const Batch& batch, std::size_t documents, LossTally& tally) const;
+  Crossbatch open(const std::vector<Batch>& mine, std::vector<CrossDocument> documents, std::uint64_t first, Processes& processes, LossTally& tally) const;
+  Trainee trainee(std::int64_t tokens) const;
   Json identity() const;
   void check_processes();
   bool is_mine(std::uint64_t document) const;
   bool measures_spread() const;
   void step();
   Gradient gradient(const std::vector<DataOrder::Pick>& picks);
+  Gradient cross_gradient(const std::vector<DataOrder::Pick>& all, const std::vector<DataOrder::Pick>& mine);
+  const std::vector<Mixture>& mixtures() const;
+  double read_alone(Batch batch, LossTally& tally) const;
   void add_up(Gradient& made);
   Error diverged(std::uint64_t step, const std::string& what) const;
   void check_finite(const std::vector<at::Tensor>& gradients, double loss, double norm) const;

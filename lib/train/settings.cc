@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "train/mixtures.h"
 
 namespace uio {
 namespace {
@@ -32,6 +33,15 @@ RunSettings settings_of(const TrainJob& job, const Workshop& shop, const Objecti
   if (estimator.sizes.find("window") != std::string_view::npos) objective["window"] = job.window;
   if (estimator.sizes.find("reservoir") != std::string_view::npos) objective["reservoir"] = job.reservoir;
   if (estimator.sizes.find("decay") != std::string_view::npos) objective["decay"] = job.decay;
+  if (shop.windows) {
+    const MemoryLayers& memory = shop.windows->window.memory;
+    objective["crossbatch"] = text_of(job.crossbatch);
+    objective["memory_gradient"] = job.memory_gradient ? "on" : "off";
+    objective["memory_layers"] = memory.layers;
+    objective["mem_positionals"] = memory.has_positions;
+    objective["mem_dtype"] = name_of(memory.dtype);
+    objective["segment_length"] = shop.windows->config.segment_length;
+  }
   Json optimiser = {{"betas", {o.beta1, o.beta2}}, {"epsilon", o.epsilon}, {"weight_decay", o.weight_decay}, {"clip", o.clip}};
   if (o.optimiser != "adamw") optimiser["optimiser"] = o.optimiser;
   Json fingerprints = Json::array();

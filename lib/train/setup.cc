@@ -80,6 +80,7 @@ Workshop open_workshop(const TrainJob& job, const TrainStateFile* state, Host& h
                                        is_fresh ? Model::Weights::kFresh : Model::Weights::kCheckpoint, job.choice.seed);
   check_fit(*shop.tokenizer, *shop.model);
   if (shop.trainable == Trainable::kBase) {
+    if (job.objective == "crossbatch") shop.windows = window_adapter(job.choice, *shop.model);
     shop.parameters = std::make_unique<Parameters>(shop.trainable, *shop.model, nullptr);
     return shop;
   }

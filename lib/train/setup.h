@@ -18,6 +18,7 @@ struct Workshop {
   std::unique_ptr<Tokenizer> tokenizer;
   std::unique_ptr<Model> model;
   std::unique_ptr<MemoryMethod> method;  // null: the base alone is trained
+  std::optional<Adapter> windows;        // how the base's memory layers are used, where these are trained: of method fot
   std::unique_ptr<Parameters> parameters;
   std::optional<AdapterConfig> adapter;
   Json asked_adapter;          // the configuration that the options ask for; the trained one's where they ask for none
