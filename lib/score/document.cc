@@ -28,6 +28,14 @@ std::vector<std::uint64_t> ScoredDocument::token_ends(const Tokenizer& tokenizer
   return ends;
 }
 
+DocumentOptions document_options(const ScoreJob& job) {
+  DocumentOptions options;
+  options.accept_empty = true;
+  options.unit = job.jsonl ? DocumentUnit::kJsonLine : job.lines ? DocumentUnit::kLine : DocumentUnit::kFile;
+  options.replace_invalid = job.replace_invalid;
+  return options;
+}
+
 std::optional<ScoredDocument> DocumentGatherer::next() {
   ScoredDocument document;
   for (bool is_first = true;; is_first = false) {

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "io/jobs.h"
 #include "text/segment_source.h"
 #include "text/tokenizer.h"
 
@@ -19,6 +20,9 @@ struct ScoredDocument {
   // Byte at which each token ends. Exact where the tokenizer gives the same ids for the text again, else summed over the tokens.
   std::vector<std::uint64_t> token_ends(const Tokenizer& tokenizer) const;
 };
+
+// What a document of a text is.
+DocumentOptions document_options(const ScoreJob& job);
 
 // Gathers the segments of one document after the other. Throws Error{kData} for segments out of order,
 // Error{kMismatch} for memories, and for segments closed by their content unless they are to be taken.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "io/json.h"
@@ -23,6 +24,35 @@ struct Likelihood {
 // {"tokens", "bytes", "words", "nll" (mean), "nll_se", "perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte", …};
 // figures that do not exist are null.
 Json figures(const Likelihood& likelihood);
+
+// So many of n answers were right.
+struct Proportion {
+  std::uint64_t right = 0, n = 0;
+
+  void add(bool is_right);
+  Proportion& operator+=(const Proportion& other);
+  double value() const;  // NaN without any
+  // [low, high], 95 %: Wilson's score interval, which holds for few answers and for shares near 0 and 1. Null without any.
+  Json interval() const;
+};
+
+// Figures of several documents, each counting once.
+class Sample {
+ public:
+  void add(double value);
+  std::uint64_t size() const { return n_; }
+  double mean() const;            // NaN without any
+  double standard_error() const;  // of the mean: sample deviation / √n; NaN below two
+  double least() const { return least_; }
+  double most() const { return most_; }
+  // [low, high], 95 %: mean ± 1.96 standard errors, times `factor`; nulls below two.
+  Json interval(double factor = 1) const;
+
+ private:
+  std::uint64_t n_ = 0;
+  double mean_ = 0, squares_ = 0;  // Σ (value - mean)², updated as values come (Welford 1962)
+  double least_ = std::numeric_limits<double>::quiet_NaN(), most_ = least_;
+};
 
 // Words of a text: maximal runs without white space (what \s+ splits).
 std::uint64_t count_words(const std::string& text);

@@ -6,39 +6,19 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 
-#include "text/added_tokens.h"
 #include "unit/memory/tiny_method.h"
-#include "unit/text/recording_host.h"
+#include "unit/score/task_run.h"
 
 namespace uio {
 namespace {
 
 using test::check_error;
 using test::ids_tensor;
+using test::NoTokenizer;
 using test::part;
 using test::PlainDecoder;
 using test::random_ids;
 using test::View;
-
-// BOS 1; no text.
-class NoTokenizer : public Tokenizer {
- public:
-  explicit NoTokenizer(std::int32_t bos) : bos_(bos) {}
-  const std::string& fingerprint() const override { return fingerprint_; }
-  std::int32_t vocabulary_size() const override { return 50; }
-  std::int32_t bos() const override { return bos_; }
-  std::int32_t eos() const override { return 2; }
-  std::vector<Token> encode(std::string_view, bool) const override { return {}; }
-  std::size_t safe_cut(std::string_view) const override { return 0; }
-  std::string bytes_of(std::int32_t) const override { return {}; }
-  bool has_prefix_space() const override { return false; }
-  const AddedTokens& special_tokens() const override { return special_; }
-
- private:
-  AddedTokens special_;
-  std::int32_t bos_;
-  std::string fingerprint_ = std::string(64, 't');
-};
 
 // L 12, M 3, 40 positions: 9 memories and a raw segment fit.
 struct Fixture {
@@ -62,9 +42,13 @@ struct Fixture {
                             std::int64_t batch = 0, bool drop_oldest = false) {
     const auto n = static_cast<std::int64_t>(ids.size());
     const std::string name = "book";
-    const ScoreInput input{ready,    name,        ids,   12,  last ? std::max<std::int64_t>(1, n - last) : 1,
-                           last > 0, drop_oldest, batch, host};
-    return find_context(context).score(input);
+    const TokenList tokens(ids);
+    std::vector<TokenList> lists(earlier.begin(), earlier.end());
+    std::vector<const TokenSequence*> before;
+    for (const TokenList& list : lists) before.push_back(&list);
+    const ScoreInput input{ready,    name,        tokens, 12,   last ? std::max<std::int64_t>(1, n - last) : 1,
+                           last > 0, drop_oldest, batch,  host, Form::kKv, Precision::kExact, before};
+    return score_tokens(find_context(context), input);
   }
 
   // log p of ids[begin + 1, end] after memories [first, memories) of the document and its raw tokens [begin, end).
@@ -87,6 +71,7 @@ struct Fixture {
   PlainDecoder plain;
   Ready ready;
   text_test::RecordingHost host;
+  std::vector<std::vector<std::int32_t>> earlier;  // documents before
 };
 
 constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
@@ -147,6 +132,24 @@ TEST_CASE("memory: memories of the segments before, own segment raw, whatever th
   }
 }
 
+TEST_CASE("memory: whole segments of earlier documents come first, and count as positions") {
+  Fixture f;
+  const std::vector<std::int32_t> first = random_ids(30, 71), second = random_ids(12, 72), ids = random_ids(29, 73);
+  f.earlier = {first, second};
+  // Three memories of the documents before (the tail of the first is none), then those of the document: segments of one text whose tails are cut off.
+  std::vector<std::int32_t> joined = part(first, 0, 24);
+  joined.insert(joined.end(), second.begin(), second.end());
+  joined.insert(joined.end(), ids.begin(), ids.end());
+  std::vector<double> expected(ids.size(), kNone);
+  for (std::int64_t begin = 0; begin < 28; begin += 12)
+    put(expected, begin + 1, f.pass(joined, 0, 3 + begin / 12, 36 + begin, 36 + std::min<std::int64_t>(begin + 12, 28)));
+  for (const std::int64_t batch : {0, 1, 2, 7}) check_scores(f.score("memory", ids, 0, batch), expected);
+  // Nothing of them is seen where there is no memory.
+  check_scores(f.score("none", ids), walk(f, ids, false));
+  f.earlier.assign(9, second);
+  check_error([&] { f.score("memory", random_ids(25, 74)); }, ErrorKind::kMismatch, {"'memory' of 'book'", "42 positions", "40"});
+}
+
 TEST_CASE("memory: the capacity is used to the last position") {
   Fixture f;
   // 9 memories are 27 positions; 12 raw tokens make 39. 10 memories leave room for 10 raw tokens.
@@ -168,6 +171,79 @@ TEST_CASE("memory: the oldest go when that is asked for") {
   }
   CHECK(kept == 10);
   for (const std::int64_t batch : {0, 1, 5}) check_scores(f.score("memory", ids, 0, batch, true), expected);
+}
+
+// Segments that are to be retrieved for targets from `end` on behind the memories of all segments before `begin`, by hand: those which the L tokens
+// before the targets attend to most.
+std::vector<std::int64_t> nearest(const Fixture& f, const std::vector<std::int32_t>& ids, std::int64_t begin, std::int64_t end, std::int64_t count) {
+  const std::int64_t from = std::max<std::int64_t>(0, end - 12);
+  std::vector<MemoryRange> ranges;
+  for (std::int64_t s = 0; s < from / 12; ++s) ranges.push_back({3 * s, 3});
+  MemoryMass mass(ranges);
+  DecoderContext context(*f.ready.model, 40);
+  for (std::int64_t s = 0; s < begin / 12; ++s) {
+    const KeysValues kv = f.ready.method->transfer(f.ready.method->encode(ids_tensor(part(ids, 12 * s, 12))));
+    context.add_memory(kv.keys, kv.values);
+  }
+  context.watch(&mass);
+  if (!ranges.empty()) context.add_tokens(ids_tensor(part(ids, from, end - from)));
+  std::vector<std::int64_t> segments;
+  for (const std::size_t i : mass.largest(count)) segments.push_back(static_cast<std::int64_t>(i));
+  return segments;
+}
+
+// log p of ids[begin + 1, end] behind memories of all segments before (or none), the retrieved segments and its own tokens from `begin` on.
+std::vector<double> behind(const Fixture& f, const std::vector<std::int32_t>& ids, const std::vector<std::int64_t>& retrieved, bool has_memories, std::int64_t begin,
+                           std::int64_t end) {
+  std::vector<std::int32_t> raw;
+  for (const std::int64_t s : retrieved) {
+    const auto segment = part(ids, 12 * s, 12);
+    raw.insert(raw.end(), segment.begin(), segment.end());
+  }
+  const auto own = part(ids, begin, end - begin);
+  raw.insert(raw.end(), own.begin(), own.end());
+  DecoderContext context(*f.ready.model, 40);
+  for (std::int64_t s = 0; has_memories && s < begin / 12; ++s) {
+    const KeysValues kv = f.ready.method->transfer(f.ready.method->encode(ids_tensor(part(ids, 12 * s, 12))));
+    context.add_memory(kv.keys, kv.values);
+  }
+  const at::Tensor x = context.add_tokens(ids_tensor(raw)).squeeze(0);
+  const at::Tensor rows = f.ready.model->logits(f.ready.model->final_norm(x.narrow(0, static_cast<std::int64_t>(raw.size()) - (end - begin), end - begin)));
+  return PlainDecoder::following(rows, part(ids, begin + 1, end - begin));
+}
+
+TEST_CASE("retrieved, memory+retrieved: the segments nearest to what stands before the targets, raw") {
+  Fixture f;
+  for (const std::int64_t n : {13, 25, 37, 61}) {
+    INFO(n);
+    const std::vector<std::int32_t> ids = random_ids(n, 63);
+    for (const bool has_memories : {false, true}) {
+      const char* name = has_memories ? "memory+retrieved" : "retrieved";
+      std::vector<double> walked(ids.size(), kNone);
+      for (std::int64_t begin = 0; begin < n - 1; begin += 12) {
+        const std::int64_t end = std::min(begin + 12, n - 1);
+        put(walked, begin + 1, behind(f, ids, nearest(f, ids, begin, begin, 1), has_memories, begin, end));
+      }
+      for (const std::int64_t batch : {0, 1, 3}) check_scores(f.score(name, ids, 0, batch), walked);
+      const std::int64_t first = n - 5, whole = first / 12 * 12;
+      std::vector<double> last(ids.size(), kNone);
+      const std::vector<double> found = behind(f, ids, nearest(f, ids, whole, first, 1), has_memories, whole, n - 1);
+      for (std::int64_t i = first; i < n; ++i) last[static_cast<std::size_t>(i)] = found[static_cast<std::size_t>(i - whole - 1)];
+      if (whole != first) check_scores(f.score(name, ids, 5), last);
+    }
+  }
+  // What is to be predicted has no say in what is retrieved.
+  std::vector<std::int32_t> ids = random_ids(61, 64);
+  const std::vector<double> before = f.score("memory+retrieved", ids, 10);
+  ids.back() = ids.back() == 7 ? 8 : 7;
+  const std::vector<double> after = f.score("memory+retrieved", ids, 10);
+  for (std::size_t i = 51; i < 60; ++i) CHECK(after[i] == before[i]);
+  CHECK(after[60] != before[60]);
+  // 5 memories, a segment and 11 raw tokens are 38 positions; a memory and a token more are too much, but not if the oldest may go.
+  CHECK_NOTHROW(f.score("memory+retrieved", random_ids(72, 65)));
+  check_error([&] { f.score("memory+retrieved", random_ids(85, 65)); }, ErrorKind::kMismatch, {"of 'book'", "42 positions", "40"});
+  const std::vector<double> dropped = f.score("memory+retrieved", random_ids(150, 65), 0, 0, true);
+  CHECK(std::count_if(dropped.begin(), dropped.end(), [](double x) { return std::isfinite(x); }) == 149);
 }
 
 TEST_CASE("window: for each segment the most recent tokens that fit") {

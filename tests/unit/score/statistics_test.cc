@@ -65,6 +65,36 @@ TEST_CASE("sums of documents are documents of sums") {
   CHECK(a.words == 3);
 }
 
+TEST_CASE("shares have Wilson's interval") {
+  Proportion p;
+  CHECK(std::isnan(p.value()));
+  CHECK(p.interval().is_null());
+  for (int i = 0; i < 10; ++i) p.add(i < 9);
+  CHECK(p.value() == 0.9);
+  // (0.9 + 1.96²/20 ∓ 1.96 √(0.009 + 1.96²/400)) / (1 + 1.96²/10)
+  CHECK(p.interval()[0].get<double>() == Approx(0.595849).epsilon(1e-5));
+  CHECK(p.interval()[1].get<double>() == Approx(0.982123).epsilon(1e-5));
+  Proportion all{5, 5}, none{0, 5};
+  CHECK(all.interval()[1] == 1.0);
+  CHECK(all.interval()[0].get<double>() == Approx(0.5655085));  // 1 / (1 + 1.96²/5)
+  CHECK(none.interval()[0] == 0.0);
+  all += none;
+  CHECK((all.right == 5 && all.n == 10));
+}
+
+TEST_CASE("figures of documents: mean, error of the mean, least and most") {
+  Sample s;
+  CHECK((std::isnan(s.mean()) && std::isnan(s.least())));
+  s.add(3);
+  CHECK((s.mean() == 3 && s.least() == 3 && s.most() == 3));
+  CHECK(s.interval() == Json::array({nullptr, nullptr}));
+  for (const double value : {1.0, 4.0, 0.0}) s.add(value);
+  CHECK(s.mean() == 2);
+  CHECK(s.standard_error() == Approx(std::sqrt(10.0 / 3 / 4)));
+  CHECK((s.least() == 0 && s.most() == 4));
+  CHECK(s.interval(2)[1].get<double>() == Approx(4 + 2 * 1.96 * 0.9128709));
+}
+
 TEST_CASE("words are what white space parts") {
   CHECK(count_words("") == 0);
   CHECK(count_words(" \t\r\n\v\f") == 0);
