@@ -61,17 +61,18 @@ _uio_compress() {
   case $option in
     --form) _uio_words 'kv hidden' ;;
     --precision) _uio_words 'exact int8 int4' ;;
+    --index) _uio_words 'flat ivf hnsw sq8 ivfpq' ;;
     --cache-dir) _uio_directories ;;
     -m | --model) _uio_directories ;;
     -a | --adapter) _uio_directories ;;
     --method) _uio_words 'uio fot' ;;
-    --search) _uio_words 'dense exact' ;;
+    --search) _uio_words 'dense exact index' ;;
     --device) _uio_words 'auto cpu cuda' ;;
     --dtype) _uio_words 'auto f32 bf16 f16 f64' ;;
     -o | --output) _uio_files ;;
     --progress) _uio_words 'auto always never' ;;
-    --batch | --cache-size | --memory-layers | --nearest | -l | --segment-length | --memory-length | -j | --threads | --seed | --level) COMPREPLY=() ;;
-    *) _uio_operand '--form --precision --batch --cache-dir --no-cache --cache-size -n --dry-run -m --model -a --adapter --method --memory-layers --search --nearest -l --segment-length --memory-length --device --dtype -j --threads --seed -o --output --level -f --force -q --quiet -v --verbose --progress -h --help -V --version' ;;
+    --batch | --cache-size | --memory-layers | --nearest | --probe | -l | --segment-length | --memory-length | -j | --threads | --seed | --level) COMPREPLY=() ;;
+    *) _uio_operand '--keep-tokens --form --precision --batch --index --cache-dir --no-cache --cache-size -n --dry-run -m --model -a --adapter --method --memory-layers --search --nearest --probe -l --segment-length --memory-length --device --dtype -j --threads --seed -o --output --level -f --force -q --quiet -v --verbose --progress -h --help -V --version' ;;
   esac
 }
 complete -F _uio_compress uio-compress
@@ -87,14 +88,14 @@ _uio_decode() {
     -m | --model) _uio_directories ;;
     -a | --adapter) _uio_directories ;;
     --method) _uio_words 'uio fot' ;;
-    --search) _uio_words 'dense exact' ;;
+    --search) _uio_words 'dense exact index' ;;
     --device) _uio_words 'auto cpu cuda' ;;
     --dtype) _uio_words 'auto f32 bf16 f16 f64' ;;
     --weights) _uio_words 'stored int8' ;;
     -o | --output) _uio_files ;;
     --progress) _uio_words 'auto always never' ;;
-    -p | --prompt | --system | -n | --max-tokens | --temperature | --top-k | --top-p | --min-p | --repeat-penalty | --stop | --batch | --memory-layers | --nearest | -l | --segment-length | --memory-length | -j | --threads | --seed | --level) COMPREPLY=() ;;
-    *) _uio_operand '-p --prompt -f --prompt-file --chat --system --parse-special -n --max-tokens --temperature --top-k --top-p --min-p --repeat-penalty --stop --ignore-eos --save --jsonl --overflow --batch -m --model -a --adapter --method --memory-layers --search --nearest -l --segment-length --memory-length --device --dtype --weights -j --threads --seed -o --output --level --force -q --quiet -v --verbose --progress -h --help -V --version' ;;
+    -p | --prompt | --system | -n | --max-tokens | --temperature | --top-k | --top-p | --min-p | --repeat-penalty | --stop | --retrieve | --batch | --memory-layers | --nearest | --probe | -l | --segment-length | --memory-length | -j | --threads | --seed | --level) COMPREPLY=() ;;
+    *) _uio_operand '-p --prompt -f --prompt-file --chat --system --parse-special -n --max-tokens --temperature --top-k --top-p --min-p --repeat-penalty --stop --ignore-eos --save --jsonl --overflow --retrieve --batch -m --model -a --adapter --method --memory-layers --search --nearest --probe -l --segment-length --memory-length --device --dtype --weights -j --threads --seed -o --output --level --force -q --quiet -v --verbose --progress -h --help -V --version' ;;
   esac
 }
 complete -F _uio_decode uio-decode
@@ -103,8 +104,10 @@ _uio_score() {
   local current option
   _uio_where
   case $option in
-    --task) _uio_words 'perplexity' ;;
-    --context) _uio_list 'none memory window full streaming' ;;
+    --task) _uio_words 'perplexity lookup passkey focus' ;;
+    --unit) _uio_words 'tokens characters' ;;
+    --context) _uio_list 'none memory retrieved memory+retrieved window full streaming' ;;
+    --memory) _uio_files ;;
     --verify) _uio_files ;;
     --overflow) _uio_words 'refuse oldest' ;;
     --form) _uio_words 'kv hidden' ;;
@@ -112,14 +115,14 @@ _uio_score() {
     -m | --model) _uio_directories ;;
     -a | --adapter) _uio_directories ;;
     --method) _uio_words 'uio fot' ;;
-    --search) _uio_words 'dense exact' ;;
+    --search) _uio_words 'dense exact index' ;;
     --device) _uio_words 'auto cpu cuda' ;;
     --dtype) _uio_words 'auto f32 bf16 f16 f64' ;;
     --weights) _uio_words 'stored int8' ;;
     -o | --output) _uio_files ;;
     --progress) _uio_words 'auto always never' ;;
-    --last | --tolerance | --memory-layers | --nearest | -l | --segment-length | --memory-length | -j | --threads | --seed) COMPREPLY=() ;;
-    *) _uio_operand '--task --context --last --per-token --verify --tolerance --overflow --lines --jsonl --replace-invalid --form --precision -m --model -a --adapter --method --memory-layers --search --nearest -l --segment-length --memory-length --device --dtype --weights -j --threads --seed -o --output -f --force -q --quiet -v --verbose --progress -h --help -V --version' ;;
+    --lengths | --samples | --documents-in-memory | --last | --tolerance | --retrieve | --memory-layers | --nearest | --probe | -l | --segment-length | --memory-length | -j | --threads | --seed) COMPREPLY=() ;;
+    *) _uio_operand '--task --lengths --unit --samples --documents-in-memory --context --last --per-token --memory --recall --verify --tolerance --overflow --retrieve --lines --jsonl --replace-invalid --form --precision -m --model -a --adapter --method --memory-layers --search --nearest --probe -l --segment-length --memory-length --device --dtype --weights -j --threads --seed -o --output -f --force -q --quiet -v --verbose --progress -h --help -V --version' ;;
   esac
 }
 complete -F _uio_score uio-score
@@ -131,7 +134,8 @@ _uio_train_step() {
     --state) _uio_files ;;
     --reset) _uio_list 'optimiser schedule data random objective' ;;
     --trainable) _uio_words 'adapter full base' ;;
-    --objective) _uio_words 'lm autoencode distill text mix' ;;
+    --objective) _uio_words 'lm autoencode distill text crossbatch mix' ;;
+    --memory-gradient) _uio_words 'on off' ;;
     --loss) _uio_words 'token released' ;;
     --validate) _uio_files ;;
     --gradients) _uio_files ;;
@@ -152,8 +156,8 @@ _uio_train_step() {
     --dtype) _uio_words 'auto f32 bf16 f16 f64' ;;
     -o | --output) _uio_files ;;
     --progress) _uio_words 'auto always never' ;;
-    --steps | --save-every | --mix | --repeat-prompt | --document-segments | --corpus-weights | --validate-every | --window | --reservoir | --decay | --accumulate | --batch | --lr | --betas | --epsilon | --weight-decay | --warmup | --final-lr | --schedule-steps | --clip | --rank | --alpha | -l | --segment-length | --memory-length | -j | --threads | --seed) COMPREPLY=() ;;
-    *) _uio_operand '--state --steps --save-every --reset --trainable --objective --mix --repeat-prompt --loss --document-segments --corpus-weights --no-shuffle --validate --validate-every --gradients --export --export-dtype --estimator -n --dry-run --list-estimators --window --reservoir --decay --accumulate --batch --recompute --optimiser --lr --betas --epsilon --weight-decay --warmup --schedule --final-lr --schedule-steps --clip --init --rank --alpha --encoder-targets --transfer-targets --mask --positions --shared-row --lines --jsonl -m --model -a --adapter -l --segment-length --memory-length --device --dtype -j --threads --seed -o --output -f --force -q --quiet -v --verbose --progress -h --help -V --version' ;;
+    --steps | --save-every | --mix | --crossbatch | --repeat-prompt | --document-segments | --corpus-weights | --validate-every | --window | --reservoir | --decay | --accumulate | --batch | --lr | --betas | --epsilon | --weight-decay | --warmup | --final-lr | --schedule-steps | --clip | --rank | --alpha | --memory-layers | -l | --segment-length | --memory-length | -j | --threads | --seed) COMPREPLY=() ;;
+    *) _uio_operand '--state --steps --save-every --reset --trainable --objective --mix --crossbatch --memory-gradient --repeat-prompt --loss --document-segments --corpus-weights --no-shuffle --validate --validate-every --gradients --export --export-dtype --estimator -n --dry-run --list-estimators --window --reservoir --decay --accumulate --batch --recompute --optimiser --lr --betas --epsilon --weight-decay --warmup --schedule --final-lr --schedule-steps --clip --init --rank --alpha --encoder-targets --transfer-targets --mask --positions --shared-row --lines --jsonl -m --model -a --adapter --memory-layers -l --segment-length --memory-length --device --dtype -j --threads --seed -o --output -f --force -q --quiet -v --verbose --progress -h --help -V --version' ;;
   esac
 }
 complete -F _uio_train_step uio-train-step

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <utility>
 
 #include "base/error.h"
 
@@ -11,6 +12,8 @@ namespace uio::cli {
 namespace {
 
 constexpr double kGreatestWeight = 1e9;
+constexpr std::uint64_t kMostWindows = 1 << 16;  // that a window sees
+constexpr std::uint64_t kMostSteps = 1ull << 40;
 
 [[noreturn]] void refuse(const std::string& option, const std::string& text, const std::string& expected) {
   throw Error(ErrorKind::kUsage, "bad value of " + option, text, "expected " + expected);
@@ -26,6 +29,19 @@ std::string shown(double value) {
 void need_one_above_zero(const std::string& option, const std::string& text, const std::vector<double>& weights) {
   if (std::none_of(weights.begin(), weights.end(), [](double weight) { return weight > 0; }))
     refuse(option, text, "one weight that is more than 0");
+}
+
+// A number from 1 on, perhaps with a unit behind it.
+std::uint64_t scaled(const std::string& option, const std::string& text, const std::string& expected) {
+  static const std::string kUnits = "KMGT";
+  const std::size_t unit = text.empty() ? std::string::npos : kUnits.find(text.back());
+  const int shift = unit == std::string::npos ? 0 : 10 * static_cast<int>(unit + 1);
+  const std::string digits = shift ? text.substr(0, text.size() - 1) : text;
+  std::uint64_t number = 0;
+  const auto [end, failed] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+  if (digits.empty() || failed != std::errc() || end != digits.data() + digits.size() || number == 0 || number > (UINT64_MAX >> 1 >> shift))
+    refuse(option, text, expected);
+  return number << shift;
 }
 
 }  // namespace
@@ -49,16 +65,17 @@ std::uint64_t parse_whole(const std::string& option, const std::string& text, st
   return value;
 }
 
-std::uint64_t parse_size(const std::string& option, const std::string& text) {
-  static const std::string kUnits = "KMGT";
-  const std::size_t unit = text.empty() ? std::string::npos : kUnits.find(text.back());
-  const int shift = unit == std::string::npos ? 0 : 10 * static_cast<int>(unit + 1);
-  const std::string digits = shift ? text.substr(0, text.size() - 1) : text;
-  std::uint64_t number = 0;
-  const auto [end, failed] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
-  if (digits.empty() || failed != std::errc() || end != digits.data() + digits.size() || number == 0 || number > (UINT64_MAX >> 1 >> shift))
-    refuse(option, text, "a number of bytes from 1 on, like 500M");
-  return number << shift;
+std::uint64_t parse_size(const std::string& option, const std::string& text) { return scaled(option, text, "a number of bytes from 1 on, like 500M"); }
+
+std::vector<std::uint64_t> parse_lengths(const std::string& option, const std::string& text) {
+  const std::string expected = "lengths from 1 on, like 512,4K, each once";
+  std::vector<std::uint64_t> lengths;
+  for (const std::string& one : split(text, ',')) {
+    lengths.push_back(scaled(option, one, expected));
+    if (std::count(lengths.begin(), lengths.end(), lengths.back()) > 1) refuse(option, text, expected);
+  }
+  if (lengths.empty()) refuse(option, text, expected);
+  return lengths;
 }
 
 double parse_real(const std::string& option, const std::string& text, double least, double most) {
@@ -115,6 +132,38 @@ std::vector<std::pair<std::string, double>> parse_weighted_choices(const std::st
   parse_choices(option, names, choices);
   need_one_above_zero(option, text, weights);
   return chosen;
+}
+
+std::vector<CrossPhase> parse_crossbatch(const std::string& option, const std::string& text) {
+  const auto mixture = [&](const std::string& one) {
+    const auto numbers = split(one, '+');
+    if (numbers.size() != 2) refuse(option, one, "positives and negatives, like 1+1");
+    const auto count = [&](const std::string& number) { return static_cast<std::uint32_t>(parse_whole(option, number, 0, kMostWindows)); };
+    return Mixture{count(numbers[0]), count(numbers[1])};
+  };
+  std::vector<CrossPhase> phases;
+  CrossPhase open{0, {{}}};
+  bool is_open = false;
+  for (const std::string& item : split(text, ',')) {
+    const auto ends = split(item, '@');
+    if (ends.empty() || ends.size() > 2) refuse(option, item, "a mixture, like 1+1, or with its first step, like 1+1@0");
+    const auto choices = split(ends[0], '/');
+    if (choices.empty()) refuse(option, item, "positives and negatives, like 1+1");
+    for (std::size_t i = 0; i < choices.size(); ++i) {
+      if (i > 0) open.choices.emplace_back();
+      open.choices.back().push_back(mixture(choices[i]));
+    }
+    is_open = ends.size() == 1;
+    if (is_open) continue;
+    open.begin = parse_whole(option, ends[1], 0, kMostSteps);
+    phases.push_back(std::exchange(open, {0, {{}}}));
+  }
+  if (is_open && !phases.empty()) refuse(option, text, "the step from which on each list holds, like 1+0@0,1+1@500");
+  if (is_open) phases.push_back(open);
+  if (phases.empty()) refuse(option, text, "mixtures of positives and negatives, like 1+1");
+  for (std::size_t i = 0; i < phases.size(); ++i)
+    if (i == 0 ? phases[i].begin != 0 : phases[i].begin <= phases[i - 1].begin) refuse(option, text, "steps that begin with 0 and ascend");
+  return phases;
 }
 
 const std::string& parse_device(const std::string& option, const std::string& text) {

@@ -11,8 +11,9 @@ namespace uio::cli {
 
 inline constexpr std::uint32_t kMostTokens = 1u << 24;  // of a segment or a memory: as much as a stream can hold (uio-stream(5))
 
-// Rows that uio-train-step alone has, those that say what the other programs are asked to do, and those that programs share.
+// Rows that uio-train-step alone has, and uio-score; those that say what the other programs are asked to do, and those that programs share.
 std::span<const Option> training_rows();
+std::span<const Option> score_rows();
 std::span<const Option> task_rows();
 std::span<const Option> common_rows();
 

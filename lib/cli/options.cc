@@ -22,7 +22,7 @@ const std::string& file_name(const Given& given) {
 std::span<const Option> all_options() {
   static const std::vector<Option> rows = [] {
     std::vector<Option> all;
-    for (const auto part : {training_rows(), task_rows(), common_rows()}) all.insert(all.end(), part.begin(), part.end());
+    for (const auto part : {training_rows(), score_rows(), task_rows(), common_rows()}) all.insert(all.end(), part.begin(), part.end());
     return all;
   }();
   return rows;

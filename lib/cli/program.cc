@@ -149,6 +149,7 @@ CompressJob Session::compress() const {
   CompressJob job = settings_.compress;
   if (job.memory_cache.empty() && !settings_.no_cache) job.memory_cache = environment("UIO_MEMORY_CACHE");
   job.choice = model();
+  if (!job.index.empty() && !settings_.given.contains("level")) job.level = 0;  // keys are searched where they lie
   return job;
 }
 
@@ -158,8 +159,9 @@ void Session::refuse_terminal(const std::string& output) const {
 }
 
 JobIo& Session::open(std::vector<std::string> inputs, Launch launch) {
-  const bool is_dry = info_.program == kCompress && settings_.compress.dry_run;  // a blob is not replaced by what is told of it
-  output_ = open_sink(is_dry ? "-" : launch.rank == 0 ? settings_.output : "/dev/null");
+  // A blob is not replaced by what is told of it, nor once more by its index.
+  const bool is_blob_kept = info_.program == kCompress && (settings_.compress.dry_run || is_committed_);
+  output_ = open_sink(is_blob_kept ? "-" : launch.rank == 0 ? settings_.output : "/dev/null");
   io_.inputs = std::move(inputs);
   io_.output = output_.get();
   io_.host = &console_;
@@ -169,7 +171,8 @@ JobIo& Session::open(std::vector<std::string> inputs, Launch launch) {
 }
 
 void Session::commit() {
-  if (output_) output_->commit();
+  if (const auto output = std::move(output_)) output->commit();
+  is_committed_ = true;
 }
 
 void run_program(Program program, int argc, char** argv, void (*body)(Session&)) {

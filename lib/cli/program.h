@@ -36,6 +36,7 @@ class Session {
   Settings settings_;
   Console& console_;
   std::unique_ptr<Sink> output_;
+  bool is_committed_ = false;  // what was opened first is whole
   JobIo io_;
 };
 

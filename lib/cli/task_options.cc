@@ -1,4 +1,4 @@
-// The rows of the option table that say what uio-segment, uio-compress, uio-decode, uio-score and uio-inspect are asked to do.
+// The rows of the option table that say what uio-segment, uio-compress, uio-decode and uio-inspect are asked to do, and what of that uio-score shares.
 #include <limits>
 #include <string>
 
@@ -164,66 +164,6 @@ const Option kRows[] = {
                "JSON Lines in the same order.",
      .store = [](Settings& s, const Given&) { s.decode.serve = true; }},
 
-    {.programs = kScore,
-     .category = Category::kTask,
-     .name = "task",
-     .value = "NAME",
-     .choices = "perplexity",
-     .shown_default = "perplexity",
-     .completion = Completion::kChoices,
-     .help = "what to measure",
-     .manual = "What to measure.\n.Cm perplexity\nis the likelihood of every token but the first.",
-     .store = [](Settings&, const Given& g) { parse_choice(g.option, g.text, g.choices); }},
-    {.programs = kScore,
-     .category = Category::kTask,
-     .name = "context",
-     .value = "LIST",
-     .choices = "none|memory|window|full|streaming",
-     .shown_default = "none,memory,full",
-     .completion = Completion::kChoices,
-     .help = "what a scored token may see, separated by commas",
-     .manual = "What a scored token may see, names separated by commas; the same tokens are scored under each.\n"
-               ".Bl -tag -width streaming -compact\n"
-               ".It Cm none\nIts own segment alone.\n"
-               ".It Cm memory\nMemories of the earlier segments and its own segment.\n"
-               ".It Cm window\nAs many of the latest tokens as the model has positions for.\n"
-               ".It Cm full\nThe whole text before it.\n"
-               ".It Cm streaming\nThe first tokens of the text and a window of the latest.\n.El",
-     .store = [](Settings& s, const Given& g) { s.score.contexts = parse_choices(g.option, g.text, g.choices); }},
-    {.programs = kScore,
-     .category = Category::kTask,
-     .name = "last",
-     .value = "N",
-     .help = "score the last N tokens of a document; all before is context",
-     .manual = "Score the last\n.Ar N\ntokens of each document only and make everything before them the context.\n"
-               "The default scores every token but the first, segment by segment.",
-     .store = [](Settings& s, const Given& g) { s.score.last = parse_whole(g.option, g.text, 1, 1ull << 40); }},
-    {.programs = kScore,
-     .category = Category::kTask,
-     .name = "per-token",
-     .help = "also print a line for each scored token",
-     .manual = "Also print a line for each scored token:\n.Cm id , context , position , token , logprob .",
-     .store = [](Settings& s, const Given&) { s.score.per_token = true; }},
-    {.programs = kScore,
-     .category = Category::kTask,
-     .name = "verify",
-     .value = "BLOB",
-     .completion = Completion::kFile,
-     .help = "compare BLOB with memories computed from the texts",
-     .manual = "Compute the memories of the texts and compare them with those in\n.Ar BLOB :\nthe largest difference and its "
-               "effect on the likelihoods.\n"
-               "The status is 1 when the difference exceeds\n.Fl \\-tolerance .",
-     .store = [](Settings& s, const Given& g) { s.score.verify = file_name(g); }},
-    {.programs = kScore,
-     .category = Category::kTask,
-     .name = "tolerance",
-     .value = "X",
-     .help = "largest difference that --verify accepts (default: that of the dtype)",
-     .manual = "The largest difference between two numbers of a memory, relative to its largest number, that\n.Fl \\-verify\n"
-               "accepts.\nThe default depends on the number type; to it comes the error that a memory of precision int8 or int4 states, "
-               "as far as it is at most 0.03 or 0.25.",
-     .store = [](Settings& s, const Given& g) { s.score.tolerance = parse_real(g.option, g.text, 0, 1e30); }},
-
     {.programs = kInspect,
      .category = Category::kTask,
      .name = "verify",
@@ -299,6 +239,22 @@ const Option kRows[] = {
          [](Settings& s, const Given& g) {
            s.decode.drop_oldest = s.score.drop_oldest = parse_choice(g.option, g.text, g.choices) == "oldest";
          }},
+    {.programs = kDecode | kScore,
+     .category = Category::kTask,
+     .name = "retrieve",
+     .value = "N",
+     .affects_bytes = true,
+     .help = "also read raw the N segments that are nearest to the query",
+     .manual = "Also read, raw and behind the memories, the\n.Ar N\nsegments whose memories the query attends to most; see\n.Sx Retrieval .\nWithout it "
+               "nothing is read again, but by contexts that retrieve, which take one segment.",
+     .store = [](Settings& s, const Given& g) { s.decode.retrieve = s.score.retrieve = static_cast<std::uint32_t>(parse_whole(g.option, g.text, 1, kMostRetrieved)); }},
+    {.programs = kCompress,
+     .category = Category::kTask,
+     .name = "keep-tokens",
+     .affects_bytes = true,
+     .help = "let memories carry the token ids of their segments",
+     .manual = "Let every memory carry the token ids of its segment, so that\n.Xr uio-decode 1\ncan read segments again raw.\nThe text can be had from such a blob.",
+     .store = [](Settings& s, const Given&) { s.compress.keep_tokens = true; }},
     {.programs = kTextPrograms | kTrain,
      .category = Category::kTask,
      .name = "lines",
@@ -395,6 +351,17 @@ const Option kRows[] = {
                "Other values than 1 may change the last bits of very small models' memories, and a memory is then found in the cache only "
                "where it stands at the same place of as many.",
      .store = [](Settings& s, const Given& g) { s.compress.batch = whole(g, 1, 65536); }},
+    {.programs = kCompress,
+     .category = Category::kTask,
+     .name = "index",
+     .value = "KIND",
+     .choices = "flat|ivf|hnsw|sq8|ivfpq",
+     .completion = Completion::kChoices,
+     .affects_bytes = true,
+     .help = "make an index of the keys of a blob of memory layers: of FILE with -o, else of each operand",
+     .manual = "Make an index of the keys in a blob of memory layers, beside it, for\n.Fl \\-search Cm index .\nWith\n.Fl o Ar FILE\nit is that of the blob that is "
+               "written, which is stored\n.Pq Fl \\-level Cm 0 ;\nwithout it each operand is a finished blob, and nothing else is written.\nSee\n.Sx Index .",
+     .store = [](Settings& s, const Given& g) { s.compress.index = parse_choice(g.option, g.text, g.choices); }},
     {.programs = kCompress,
      .category = Category::kTask,
      .name = "cache-dir",

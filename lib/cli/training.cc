@@ -25,7 +25,11 @@ void check_needs(const Settings& settings) {
   const bool repeats =
       job.objective == "autoencode" ||
       (is_mix && std::any_of(job.mix.begin(), job.mix.end(), [](const auto& part) { return part.first == "autoencode"; }));
+  const bool crosses = job.objective == "crossbatch";
   const Need needs[] = {
+      {"crossbatch", "--objective crossbatch", crosses, "nothing else reads other documents"},
+      {"memory-gradient", "--objective crossbatch", crosses, "nothing else has a memory of raw keys and values"},
+      {"memory-layers", "--objective crossbatch", crosses, "nothing else trains memory layers"},
       {"save-every", "--state FILE", !job.state.empty(), "nothing is saved"},
       {"reset", "--state FILE", !job.state.empty(), "there is nothing to begin anew"},
       {"mix", "--objective mix", is_mix, "one objective has no weights"},
@@ -41,6 +45,22 @@ void check_needs(const Settings& settings) {
   if (is_mix && job.mix.empty())
     refuse("--objective mix without --mix", "it names the objectives and their weights",
            "for example --mix lm=1,autoencode=0.5");
+}
+
+// Memory layers have no adapter, and one gradient.
+void check_crossbatch(const Settings& settings) {
+  const TrainJob& job = settings.train;
+  if (job.objective != "crossbatch") return;
+  if (job.trainable != "base") refuse("--objective crossbatch without --trainable base", "memory layers are the base's own", "add --trainable base");
+  if (job.estimator != "exact")
+    refuse("--objective crossbatch with --estimator " + job.estimator, "its gradient is exact", "leave --estimator out");
+  std::uint32_t most = 0;
+  for (const CrossPhase& phase : job.crossbatch)
+    for (const auto& mixtures : phase.choices)
+      for (const Mixture& one : mixtures) most = std::max(most, one.negatives);
+  if (most >= job.accumulate)
+    refuse("--crossbatch asks for more documents than a step has", std::to_string(most) + " others, a step has " + std::to_string(job.accumulate),
+           "add --accumulate " + std::to_string(most + 1));
 }
 
 // One weight an input; without operands, standard input is the one.
@@ -73,6 +93,7 @@ void check_files(const Settings& settings) {
 void check_training(const Settings& settings) {
   if (settings.lines && settings.jsonl) refuse("--lines and --jsonl exclude each other", "", "");
   check_needs(settings);
+  check_crossbatch(settings);
   check_corpora(settings);
   check_standard_input(settings);
   check_files(settings);

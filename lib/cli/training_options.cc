@@ -99,7 +99,7 @@ const Option kRows[] = {
      .category = Category::kTask,
      .name = "objective",
      .value = "NAME",
-     .choices = "lm|autoencode|distill|text|mix",
+     .choices = "lm|autoencode|distill|text|crossbatch|mix",
      .shown_default = kTraining.objective.c_str(),
      .completion = Completion::kChoices,
      .affects_bytes = true,
@@ -108,7 +108,8 @@ const Option kRows[] = {
                "memories of the earlier ones.\n.It Cm autoencode\nTo repeat the text of a segment from its memories.\n.It Cm "
                "distill\nTo predict with memories what the base model predicts with the text itself.\n.It Cm text\nTo predict the next "
                "token with the text itself before it, without memories: keeps a base model that is trained beside its adapter good at "
-               "reading text.\n.It Cm mix\nSeveral of these, see\n.Fl \\-mix .\n.El",
+               "reading text.\n.It Cm crossbatch\nTo predict the next token in windows of a document, whose memory layers see windows before it and, for distraction, windows "
+               "of the step's other documents: for the base of a model with memory layers, see\n.Fl \\-crossbatch .\n.It Cm mix\nSeveral of these, see\n.Fl \\-mix .\n.El",
      .store = [](Settings& s, const Given& g) { s.train.objective = parse_choice(g.option, g.text, g.choices); }},
     {.programs = kTrain,
      .category = Category::kTask,
@@ -120,6 +121,30 @@ const Option kRows[] = {
                "lm=1,autoencode=0.5,distill=0.5 .",
      .store = [](Settings& s,
                  const Given& g) { s.train.mix = parse_weighted_choices(g.option, g.text, "lm|autoencode|distill|text"); }},
+    {.programs = kTrain,
+     .category = Category::kTask,
+     .name = "crossbatch",
+     .value = "LIST",
+     .shown_default = "1+1",
+     .affects_bytes = true,
+     .help = "what a window sees in memory layers: windows of its own document + of others, like 0+0,1+1",
+     .manual = "What a window of\n.Fl \\-objective Cm crossbatch\nsees in memory layers beside itself:\n.Ar P Ns Cm + Ns Ar N\nis the last\n.Ar P\nwindows "
+               "of its own document (fewer where there are fewer), and of the\n.Ar N\nnext documents of the step the window before its own number, or their last.\n"
+               "Several, separated by commas, are dealt to the documents in turn;\nof several such lists, separated by slashes, each step draws one.\nWhat holds from a "
+               "step on ends in\n.Cm @ Ns Ar STEP :\n.Cm 1+0@0,1+63@500\nhas negatives after 500 steps.",
+     .store = [](Settings& s, const Given& g) { s.train.crossbatch = parse_crossbatch(g.option, g.text); }},
+    {.programs = kTrain,
+     .category = Category::kTask,
+     .name = "memory-gradient",
+     .value = "WHEN",
+     .choices = "on|off",
+     .shown_default = "on",
+     .completion = Completion::kChoices,
+     .affects_bytes = true,
+     .help = "whether --objective crossbatch trains keys and values of the memory",
+     .manual = "Whether the gradient of\n.Fl \\-objective Cm crossbatch\ngoes through the keys and values of the memory to the windows that made them.\n.Cm off\nwith "
+               "mixtures without negatives is the baseline: a plain transformer with a memory (the Memorizing Transformer), whose memory is never stale here.",
+     .store = [](Settings& s, const Given& g) { s.train.memory_gradient = parse_choice(g.option, g.text, g.choices) == "on"; }},
     {.programs = kTrain,
      .category = Category::kTask,
      .name = "repeat-prompt",

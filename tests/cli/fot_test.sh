@@ -4,15 +4,8 @@
 # shellcheck source=tests/cli/golden_numbers.sh
 . "$UIO_ROOT/tests/cli/golden_numbers.sh"
 
-# The golden model without its adapters and with windows of 64 tokens, of which the last 24 of a document stay raw.
 use_windows() {
-  copy_model "$UIO_ROOT/tests/golden/model" model
-  rm -rf model/adapter*
-  layers=$(jq '.num_hidden_layers - 1' model/config.json)
-  jq --argjson last "$layers" '. + {mem_layers: [0, $last], mem_dtype: "float32", last_context_length: 24, max_position_embeddings: 64}' \
-    model/config.json >changed.json || fail 'no configuration'
-  mv changed.json model/config.json
-  export UIO_MODEL=$PWD/model
+  use_memory_layers "$@"
   make_text >book.txt
 }
 

@@ -80,6 +80,17 @@ copy_model() {
   chmod -R u+w "$2"
 }
 
+# The golden model without its adapters, with windows of 64 tokens, of which the last 24 of a document stay raw, and memory in its first and last layer or those given.
+use_memory_layers() {
+  copy_model "$UIO_ROOT/tests/golden/model" model
+  rm -rf model/adapter*
+  layers=$(jq '.num_hidden_layers - 1' model/config.json)
+  jq --argjson layers "${1:-[0, $layers]}" '. + {mem_layers: $layers, mem_dtype: "float32", last_context_length: 24, max_position_embeddings: 64}' \
+    model/config.json >changed.json || fail 'no configuration'
+  mv changed.json model/config.json
+  export UIO_MODEL=$PWD/model
+}
+
 # Changes the byte at offset $2 of file $1 (from the end if negative) to another.
 change_byte() {
   local at=$2 old

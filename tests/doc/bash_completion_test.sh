@@ -22,7 +22,7 @@ test_bash() {
   expect_words 'bf16' uio-score --dtype b
   expect_words 'bf16' uio-score --dtype = b
   expect_words 'always auto never' uio-score --progress =
-  expect_words 'none,memory' uio-score --context none,m
+  expect_words 'none,streaming' uio-score --context none,s
   expect_words 'directory' uio-compress -m d
   expect_words 'file' uio-compress -o f
   expect_words 'file' uio-compress --form kv f

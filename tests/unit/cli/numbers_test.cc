@@ -46,6 +46,15 @@ TEST_CASE("sizes are bytes, or have a unit") {
   }
 }
 
+TEST_CASE("lengths are distinct sizes") {
+  CHECK(parse_lengths("--l", "512") == std::vector<std::uint64_t>{512});
+  CHECK(parse_lengths("--l", "512,4K,1M,1") == std::vector<std::uint64_t>{512, 4096, 1 << 20, 1});
+  for (const char* text : {"", ",", "512,", "0", "1,,2", "4K,4096", "K", "1 ,2", "-1"}) {
+    INFO(text);
+    CHECK(refusal([&] { parse_lengths("--l", text); }).starts_with("2 bad value of --l: "));
+  }
+}
+
 TEST_CASE("real numbers are finite decimals") {
   CHECK(parse_real("--x", "0.25", 0, 1) == 0.25);
   CHECK(parse_real("--x", "1e-3", 0, 1) == 1e-3);
@@ -91,6 +100,30 @@ TEST_CASE("choices with weights") {
   for (const char* text : {"", ",", "a", "a=", "=1", "a=1,", "a=1,a=2", "d=1", "a=-1", "a=1=1", "a=0", "a=0,b=0", "a=nan"}) {
     INFO(text);
     CHECK(refusal([&] { parse_weighted_choices("--c", text, "a|b|c"); }).starts_with("2 bad value of --c"));
+  }
+}
+
+TEST_CASE("schedules of CrossBatch training") {
+  const auto shown = [](const std::string& text) {
+    std::string out;
+    for (const CrossPhase& phase : parse_crossbatch("--c", text)) {
+      out += "[" + std::to_string(phase.begin);
+      for (const auto& mixtures : phase.choices) {
+        out += " |";
+        for (const Mixture& one : mixtures) out += " " + std::to_string(one.positives) + "+" + std::to_string(one.negatives);
+      }
+      out += "]";
+    }
+    return out;
+  };
+  CHECK(shown("1+1") == "[0 | 1+1]");
+  CHECK(shown("0+0,1+1,2+1,3+0") == "[0 | 0+0 1+1 2+1 3+0]");
+  CHECK(shown("1+1/1+127") == "[0 | 1+1 | 1+127]");
+  CHECK(shown("1+0@0,1+1,1+7/2+0@500,1+63@600") == "[0 | 1+0][500 | 1+1 1+7 | 2+0][600 | 1+63]");
+  for (const char* text : {"", ",", "1", "1+", "+1", "1+1+1", "-1+1", "1+x", "1+70000", "1+1,", "1+1/", "/1+1", "@0", "1+1@", "1+1@x", "1+1@0@1", "1+1@5", "1+1@0,1+2",
+                           "1+1@0,1+2@0", "1+1@0,1+2@9,1+3@8"}) {
+    INFO(text);
+    CHECK(refusal([&] { parse_crossbatch("--c", text); }).starts_with("2 bad value of --c"));
   }
 }
 

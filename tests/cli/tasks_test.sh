@@ -1,0 +1,110 @@
+# shellcheck shell=bash disable=SC2154  # status comes from run
+# The tasks of uio-score through the program. What they measure is in tests/unit/score.
+
+# A model of the dictionary's tokens with random weights, whose third layer of four is to be a memory layer.
+make_dictionary_model() {
+  "$UIO_ROOT/examples/dictionary-model" --plain --hidden 16 base || fail 'dictionary-model'
+  "$UIO_ROOT/examples/dictionary-texts" -n 3 >texts.jsonl || fail 'dictionary-texts'
+  uio-train-step -m base -l 512 --trainable base --init base --steps 1 --accumulate 2 --lr 1e-9 --state state --export model --jsonl texts.jsonl >log ||
+    fail 'no weights'
+}
+
+test_lookup() {
+  make_dictionary_model
+  lookup=(uio-score -m model --memory-layers 2 -l 256 --task lookup --lengths '266,1K' --samples 2)
+  "${lookup[@]}" >one || fail 'lookup'
+  jq -es 'length == 6 and (.[:4] | all(.tokens == 100 and .values == 25 and .nll > 3 and .token_accuracy < 0.2)) and (.[:4] | map(.id)) ==
+    ["lookup-266-0", "lookup-266-1", "lookup-1024-0", "lookup-1024-1"] and (.[4:] | all(.summary and .documents == 2 and .tokens == 200))' one >out ||
+    fail "$(cat one)"
+  "${lookup[@]}" >two || fail 'lookup again'
+  expect_same one two
+  "${lookup[@]}" --seed 1 >other || fail 'another seed'
+  ! cmp -s one other || fail 'the seed changes nothing'
+  "${lookup[@]}" --search exact --nearest 100000 >searched || fail 'search'
+  paste -d' ' <(jq .nll one) <(jq .nll searched) | awk '{ d = $1 - $2; if (d < 0) d = -d; if (d > 1e-4) exit 1 }' || fail 'as many nearest keys as there are'
+  # Each context for itself: a length that one of them has no positions for fails there alone.
+  run "${lookup[@]}" --context none,memory,window,full
+  expect_status 1 'full'
+  grep -q "'full' of 'lookup-1024-0'" err || fail "$(cat err)"
+  jq -es 'map(select(.summary)) | length == 7' out >/dev/null || fail 'other summaries'
+  uio-score -m model -a fresh -l 64 --memory-length 4 --task lookup --lengths 512 --samples 1 >out || fail 'memory tokens'
+}
+
+# The definitions that training reads, and those that are asked for, are made alike.
+test_dictionaries_are_alike() {
+  make_dictionary_model
+  uio-segment -m model --memory-layers 2 -l 256 --jsonl texts.jsonl | uio-inspect --tokens | jq -c 'select(.kind == "segment") | [.token_count, .is_closed, .scored]' >segments
+  printf '[256,true,0]\n[256,false,100]\n' >wanted
+  head -n 2 segments >found
+  expect_same wanted found
+  [ "$(wc -l <segments)" -eq 6 ] || fail "$(cat segments)"
+  uio-segment -m model -l 512 --jsonl texts.jsonl | uio-inspect --tokens | jq -c 'select(.tokens) | .tokens' >tokens
+  [ "$(wc -l <tokens)" -eq 3 ] || fail 'other documents'
+  # As text: jq 1.6 finds slices of one list equal.
+  jq -es 'all(. as $t | ([range(0; 250; 10) | $t[. + 1:. + 10] | tostring]) as $definitions | ([range(256; 506; 10) | $t[. + 1:. + 10] | tostring]) as $queries |
+    ([range(0; 250; 10) | $t[. + 1:. + 5] | tostring] | unique | length) == 25 and ($queries - $definitions) == [] and
+    ([range(0; 250; 10)] | all($t[.] == 1 and $t[. + 5] == 2)) and ([range(256; 506; 10)] | all($t[.] == 3 and $t[. + 5] == 2)))' tokens >out ||
+    fail "other documents: $(head -n 1 tokens)"
+}
+
+test_pass_keys_of_the_demo_model() {
+  uio-score --task passkey --lengths 600 --samples 8 --context none,memory,full >scores || fail 'passkey'
+  jq -es 'map(select(.summary)) | (map(.context) == ["none", "memory", "full"]) and all(.n == 8) and .[0].first_number == 0 and .[1].first_number > 0.3' scores >out ||
+    fail "$(jq -c 'select(.summary)' scores)"
+  jq -es 'map(select(.summary | not)) | all(.tokens > 580 and .tokens <= 608 or .context == "none") and all(.before <= .characters)' scores >out || fail "$(head -n 3 scores)"
+  uio-score --task passkey --lengths 100 --unit characters --samples 2 --context memory >short || fail 'characters'
+  jq -es 'map(select(.summary | not)) | all(.characters == 100 and .tokens > 60)' short >out || fail "$(cat short)"
+}
+
+test_focus_and_documents_in_memory() {
+  use_model
+  make_text >book.txt
+  sed 's/dog/cat/; s/happy/sad/' book.txt >other.txt
+  focus=(uio-score --memory-layers '0,2' -l 64 --task focus)
+  "${focus[@]}" book.txt book.txt >same || fail 'focus'
+  jq -es 'map(select(.summary)) | map([.documents_in_memory, .documents]) == [[1, 2], [2, 2]] and (.[1].share - 0.5 | fabs) < 1e-6 and (.[1].gain - 1 | fabs) < 1e-6' same >out ||
+    fail "$(cat same)"
+  "${focus[@]}" --documents-in-memory 2 book.txt other.txt >scores || fail 'two documents'
+  uio-segment --memory-layers 0,2 -l 64 book.txt other.txt >both.seg || fail segment
+  "${focus[@]}" --documents-in-memory 2 both.seg >again || fail 'a stream'
+  expect_same scores again
+  # Perplexity with other documents in memory: with its own alone it is as ever, and the first has none before it.
+  local score=(uio-score --memory-layers '0,2' -l 64 --context 'none,memory')
+  "${score[@]}" other.txt >alone || fail 'alone'
+  "${score[@]}" --documents-in-memory 1,2 book.txt other.txt >several || fail 'several'
+  jq -es '(.[0] | map(select(.context == "memory" and .id))) as $alone | .[1] as $all | ($all | map(select(.id)) | map([.id, .context, .documents_in_memory]))
+    == [["other.txt", "none", null], ["other.txt", "memory", 1], ["other.txt", "memory", 2]] and $all[1].nll == $alone[0].nll and $all[2].nll != $all[1].nll' \
+    <(jq -s . alone) <(jq -s . several) >out || fail "$(cat several)"
+  # With memory tokens, too: the memories of the earlier document are those of its blob.
+  uio-score --context memory --documents-in-memory 2 --overflow oldest book.txt other.txt >out || fail 'memory tokens'
+}
+
+refused() {  # status, words of the message, command...
+  run "${@:3}"
+  expect_status "$1" "${*:3}"
+  grep -qe "$2" err || fail "${*:3}: $(cat err)"
+  expect_message uio-score
+}
+
+test_what_no_task_has_is_refused() {
+  use_model
+  make_text >book.txt
+  refused 2 'bad value of --task' uio-score --task none book.txt
+  refused 2 '--lengths with --task perplexity' uio-score --lengths 512 book.txt
+  refused 2 '--last with --task lookup' uio-score --task lookup --last 5
+  refused 2 '--unit with --task lookup' uio-score --task lookup --unit characters
+  refused 2 '--verify with --task passkey' uio-score --task passkey --verify book.uio
+  refused 2 '--context with --task focus' uio-score --task focus --context none book.txt
+  refused 2 'makes its documents' uio-score --task passkey book.txt
+  refused 2 'context not of this task' uio-score --task passkey --context window --samples 1
+  local lengths
+  for lengths in '' 0 12x 5,,6 5,5 K 9999999999999999999; do refused 2 'bad value of --lengths' uio-score --task passkey --lengths "$lengths"; done
+  refused 2 'text too long' uio-score --task passkey --lengths 2G
+  refused 4 "dictionary's vocabulary" uio-score --task lookup
+  refused 4 'focus without memory layers' uio-score --task focus book.txt
+  refused 4 'no document longer than a window' uio-score --task focus --memory-layers 1 -l 200 <(head -c 20 book.txt)
+  refused 2 'fewer documents' uio-score --task focus --memory-layers 1 -l 64 --documents-in-memory 2 book.txt
+  refused 2 'fewer documents' uio-score --documents-in-memory 3 --context memory --memory-layers 1 -l 64 book.txt
+  make_dictionary_model
+  refused 2 'no dictionary of that length' uio-score -m model --memory-layers 2 -l 256 --task lookup --lengths 512,265
+}
