@@ -19,6 +19,7 @@ namespace uio::kernels {
 namespace {
 
 constexpr std::int64_t kQueries = 128, kKeys = 512;  // a block of scores: 256 KB, within a core's second-level cache
+constexpr std::int64_t kFewRows = 4;  // of a block: row kernels, which read each key once for each of them; more are worth a call of BLAS
 
 // Queries that are answered together: rows of one matrix.
 struct Block {
@@ -101,7 +102,15 @@ class Attention {
     const float* values = v.const_data_ptr<float>() + block.batch * v.stride(0) + block.group * v.stride(1) + key * v.stride(2);
     float* scores = s.scores.get();
     const Factor asking{queries, leading(tokens_ == 1 ? q.stride(1) : q.stride(2))};
-    multiply(block.rows, count, size_, scale_, asking, {keys, leading(k.stride(2)), true}, 0, scores, kKeys);
+    const bool by_row = block.rows <= kFewRows && k.stride(2) == size_ && v.stride(2) == size_;
+    if (by_row) {
+      for (std::int64_t row = 0; row < block.rows; ++row) {
+        kernel_.matvec_f32(keys, queries + row * asking.stride, scores + row * kKeys, count, size_);
+        kernel_.scale(scores + row * kKeys, count, scale_);
+      }
+    } else {
+      multiply(block.rows, count, size_, scale_, asking, {keys, leading(k.stride(2)), true}, 0, scores, kKeys);
+    }
     for (std::int64_t row = 0; row < block.rows; ++row) {
       float* line = scores + row * kKeys;
       hide_keys(part, token_of(block, row), key, count, line);
@@ -119,7 +128,8 @@ class Attention {
       }
       s.totals[at] += kernel_.exp_shifted(line, count, highest);
     }
-    multiply(block.rows, size_, count, 1, {scores, kKeys}, {values, leading(v.stride(2))}, 1, s.sums.get(), size_);
+    if (!by_row) return multiply(block.rows, size_, count, 1, {scores, kKeys}, {values, leading(v.stride(2))}, 1, s.sums.get(), size_);
+    for (std::int64_t row = 0; row < block.rows; ++row) kernel_.add_weighted(values, scores + row * kKeys, s.sums.get() + row * size_, count, size_);
   }
 
   std::int64_t token_of(const Block& block, std::int64_t row) const { return tokens_ == 1 ? 0 : block.token + row; }

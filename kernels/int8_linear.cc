@@ -8,6 +8,7 @@
 
 #include <algorithm>
 
+#include "kernels/few_rows.h"
 #include "kernels/policy.h"
 #include "kernels/rows.h"
 #include "kernels/scratch.h"
@@ -16,29 +17,31 @@
 namespace uio::kernels {
 namespace {
 
-constexpr std::int64_t kFewRows = 8;      // beyond, one conversion and sgemm cost less
-constexpr std::int64_t kCachedRows = 16;  // rows of weights that stay in cache for the next row of x
+constexpr std::int64_t kFewRows = 8;  // beyond, one conversion and sgemm cost less
 
 // Rows of weights, of `in` numbers each, that are the least share of a thread.
 std::int64_t grain_of(std::int64_t in) { return std::max<std::int64_t>(1, (1 << 15) / std::max<std::int64_t>(in, 1)); }
 
-at::Tensor few_rows(const at::Tensor& x, const Int8Weight& weight) {
-  const std::int64_t rows = x.size(0), in = x.size(1), out = weight.values.size(0);
+std::vector<at::Tensor> few_rows(const at::Tensor& x, std::span<const Int8Weight> weights) {
+  const std::int64_t rows = x.size(0), in = x.size(1);
   const RowKernels& kernel = row_kernels();
   const at::Tensor wide = x.contiguous(), whole = at::empty({rows, in}, at::kShort), scale = at::empty({rows}, at::kFloat);
-  const at::Tensor y = at::empty({rows, out}, wide.options());
   std::int16_t* inputs = whole.mutable_data_ptr<std::int16_t>();
   float* x_scales = scale.mutable_data_ptr<float>();
   for (std::int64_t row = 0; row < rows; ++row) x_scales[row] = kernel.round_i16(wide.const_data_ptr<float>() + row * in, inputs + row * in, in);
-  const std::int8_t* weights = weight.values.const_data_ptr<std::int8_t>();
-  const float* scales = weight.scales.const_data_ptr<float>();
-  float* results = y.mutable_data_ptr<float>();
-  at::parallel_for(0, out, grain_of(in), [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t o = begin; o < end; o += kCachedRows)
-      for (std::int64_t row = 0; row < rows; ++row)
-        kernel.matvec_i8(weights + o * in, scales + o, inputs + row * in, x_scales[row], results + row * out + o, std::min(kCachedRows, end - o), in);
+  std::vector<at::Tensor> results;
+  std::vector<std::int64_t> outs;
+  for (const Int8Weight& weight : weights) {
+    outs.push_back(weight.values.size(0));
+    results.push_back(at::empty({rows, outs.back()}, wide.options()));
+  }
+  for_each_block(outs, in, [&](std::size_t which, std::int64_t first, std::int64_t count) {
+    const std::int8_t* values = weights[which].values.const_data_ptr<std::int8_t>() + first * in;
+    const float* scales = weights[which].scales.const_data_ptr<float>() + first;
+    float* to = results[which].mutable_data_ptr<float>() + first;
+    for (std::int64_t row = 0; row < rows; ++row) kernel.matvec_i8(values, scales, inputs + row * in, x_scales[row], to + row * outs[which], count, in);
   });
-  return y;
+  return results;
 }
 
 at::Tensor widen(const Int8Weight& weight) {
@@ -53,6 +56,8 @@ at::Tensor widen(const Int8Weight& weight) {
   });
   return wide;
 }
+
+bool fits(const at::Tensor& x) { return !is_reference_forced() && x.scalar_type() == at::kFloat; }
 
 }  // namespace
 
@@ -75,10 +80,26 @@ at::Tensor linear_reference(const at::Tensor& x, const Int8Weight& weight, const
 }
 
 at::Tensor linear(const at::Tensor& x, const Int8Weight& weight, const at::Tensor& bias) {
-  if (is_reference_forced() || x.scalar_type() != at::kFloat) return linear_reference(x, weight, bias);
-  const OneThreadIfSmall one_thread(x.numel() * weight.values.size(0));
-  at::Tensor y = x.size(0) <= kFewRows ? few_rows(x, weight) : at::linear(x, widen(weight));
+  if (!fits(x)) return linear_reference(x, weight, bias);
+  at::Tensor y;
+  if (x.size(0) <= kFewRows) {  // each number is one thread's: no bit depends on how many there are
+    y = few_rows(x, {&weight, 1}).front();
+  } else {
+    const OneThreadIfSmall one_thread(x.numel() * weight.values.size(0));
+    y = at::linear(x, widen(weight));
+  }
   return bias.defined() ? y.add_(bias) : y;
+}
+
+std::vector<at::Tensor> linear_each(const at::Tensor& x, std::span<const Int8Weight> weights, std::span<const at::Tensor> biases) {
+  const bool is_shared = fits(x) && x.size(0) <= kFewRows;
+  std::vector<at::Tensor> results;
+  if (is_shared) results = few_rows(x, weights);
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    if (!is_shared) results.push_back(linear(x, weights[i], biases[i]));
+    else if (biases[i].defined()) results[i].add_(biases[i]);
+  }
+  return results;
 }
 
 }  // namespace uio::kernels

@@ -3,6 +3,9 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <span>
+#include <vector>
+
 namespace uio::kernels {
 
 // Row o of the weight is about scales[o] · values[o, :]; off by at most scales[o] / 2 in each number.
@@ -16,6 +19,8 @@ Int8Weight rounded_to_int8(const at::Tensor& weight);
 // y = x Wᵀ (+ bias). x [rows, in] f32 or f64 on the CPU, bias [out] or undefined; y [rows, out] of x's dtype; no gradients.
 // Of few rows the activations are rounded too, to 13 bits of the row's largest, and the sums are exact.
 at::Tensor linear(const at::Tensor& x, const Int8Weight& weight, const at::Tensor& bias = {});
+// linear() of the same rows with each of several weights and its bias: the same bits as apart, and few rows share one pass of the threads.
+std::vector<at::Tensor> linear_each(const at::Tensor& x, std::span<const Int8Weight> weights, std::span<const at::Tensor> biases);
 // The plain composition: widen, then at::linear.
 at::Tensor linear_reference(const at::Tensor& x, const Int8Weight& weight, const at::Tensor& bias = {});
 

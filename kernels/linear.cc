@@ -6,6 +6,7 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
+#include "kernels/few_rows.h"
 #include "kernels/policy.h"
 #include "kernels/rows.h"
 #include "kernels/scratch.h"
@@ -16,38 +17,40 @@ namespace {
 
 constexpr std::int64_t kFewRows = 4;  // up to here the read of the weights is the cost
 
-at::Tensor few_rows(const at::Tensor& x, const at::Tensor& weight) {
-  const std::int64_t rows = x.size(0), in = x.size(1), out = weight.size(0);
+// Weights of one dtype.
+std::vector<at::Tensor> few_rows(const at::Tensor& x, std::span<const at::Tensor> weights) {
+  const std::int64_t rows = x.size(0), in = x.size(1);
+  const auto dtype = weights.front().scalar_type();
   at::Tensor wide = x.to(at::kFloat).contiguous();
-  at::Tensor y = at::empty({rows, out}, wide.options());
+  std::vector<at::Tensor> results;
+  std::vector<std::int64_t> outs;
+  for (const at::Tensor& weight : weights) {
+    outs.push_back(weight.size(0));
+    results.push_back(at::empty({rows, outs.back()}, wide.options()));
+  }
   const RowKernels& kernel = row_kernels();
-  if (weight.scalar_type() == at::kBFloat16) {
+  if (dtype == at::kBFloat16) {
     const at::Tensor paired = at::empty_like(wide);
     for (std::int64_t row = 0; row < rows; ++row)
       kernel.pair_up(wide.const_data_ptr<float>() + row * in, paired.mutable_data_ptr<float>() + row * in, in);
     wide = paired;
   }
   const float* from = wide.const_data_ptr<float>();
-  float* to = y.mutable_data_ptr<float>();
-  const void* weights = weight.const_data_ptr();
-  const auto dtype = weight.scalar_type();
-  const std::int64_t grain = std::max<std::int64_t>(1, 16384 / std::max<std::int64_t>(in, 1));
-  at::parallel_for(0, out, grain, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t o = begin; o < end; o += 16) {  // 16 rows of weights stay in cache for the next row of x
-      const std::int64_t count = std::min<std::int64_t>(16, end - o);
-      for (std::int64_t row = 0; row < rows; ++row) {
-        const float* input = from + row * in;
-        float* result = to + row * out + o;
-        if (dtype == at::kFloat)
-          kernel.matvec_f32(static_cast<const float*>(weights) + o * in, input, result, count, in);
-        else if (dtype == at::kBFloat16)
-          kernel.matvec_bf16(static_cast<const std::uint16_t*>(weights) + o * in, input, result, count, in);
-        else
-          kernel.matvec_f16(static_cast<const std::uint16_t*>(weights) + o * in, input, result, count, in);
-      }
+  for_each_block(outs, in, [&](std::size_t which, std::int64_t first, std::int64_t count) {
+    const void* weight = weights[which].const_data_ptr();
+    float* to = results[which].mutable_data_ptr<float>() + first;
+    for (std::int64_t row = 0; row < rows; ++row, to += outs[which]) {
+      const float* input = from + row * in;
+      if (dtype == at::kFloat)
+        kernel.matvec_f32(static_cast<const float*>(weight) + first * in, input, to, count, in);
+      else if (dtype == at::kBFloat16)
+        kernel.matvec_bf16(static_cast<const std::uint16_t*>(weight) + first * in, input, to, count, in);
+      else
+        kernel.matvec_f16(static_cast<const std::uint16_t*>(weight) + first * in, input, to, count, in);
     }
   });
-  return y.to(x.scalar_type());
+  for (at::Tensor& result : results) result = result.to(x.scalar_type());
+  return results;
 }
 
 at::Tensor widen(const at::Tensor& weight) {
@@ -60,6 +63,13 @@ at::Tensor widen(const at::Tensor& weight) {
   return wide;
 }
 
+bool fits(const at::Tensor& x, const at::Tensor& weight) {
+  const auto stored = weight.scalar_type(), computed = x.scalar_type();
+  const bool is_known = stored == at::kFloat || stored == at::kBFloat16 || stored == at::kHalf;
+  return !is_reference_forced() && x.device().is_cpu() && weight.is_contiguous() && is_known && (computed == at::kFloat || computed == at::kBFloat16) &&
+         !x.requires_grad() && !weight.requires_grad();
+}
+
 }  // namespace
 
 at::Tensor linear_reference(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
@@ -67,17 +77,15 @@ at::Tensor linear_reference(const at::Tensor& x, const at::Tensor& weight, const
 }
 
 at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+  if (!fits(x, weight)) return linear_reference(x, weight, bias);
   const auto stored = weight.scalar_type(), computed = x.scalar_type();
-  const bool is_known = stored == at::kFloat || stored == at::kBFloat16 || stored == at::kHalf;
-  const bool fits = x.device().is_cpu() && weight.is_contiguous() && is_known && (computed == at::kFloat || computed == at::kBFloat16) &&
-                    !x.requires_grad() && !weight.requires_grad();
-  if (is_reference_forced() || !fits) return linear_reference(x, weight, bias);
-
-  const OneThreadIfSmall one_thread(x.numel() * weight.size(0));
   at::Tensor y;
-  if (x.size(0) <= kFewRows) {
-    y = few_rows(x, weight);
-  } else if (stored == computed) {
+  if (x.size(0) <= kFewRows) {  // each number is one thread's: no bit depends on how many there are
+    y = few_rows(x, {&weight, 1}).front();
+    return bias.defined() ? y.add_(bias) : y;
+  }
+  const OneThreadIfSmall one_thread(x.numel() * weight.size(0));
+  if (stored == computed) {
     y = at::linear(x, weight);
   } else if (computed == at::kFloat) {
     y = at::linear(x, widen(weight));
@@ -85,6 +93,18 @@ at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tenso
     return linear_reference(x, weight, bias);
   }
   return bias.defined() ? y.add_(bias) : y;
+}
+
+std::vector<at::Tensor> linear_each(const at::Tensor& x, std::span<const at::Tensor> weights, std::span<const at::Tensor> biases) {
+  bool is_shared = x.size(0) <= kFewRows;
+  for (const at::Tensor& weight : weights) is_shared = is_shared && fits(x, weight) && weight.scalar_type() == weights.front().scalar_type();
+  std::vector<at::Tensor> results;
+  if (is_shared) results = few_rows(x, weights);
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    if (!is_shared) results.push_back(linear(x, weights[i], biases[i]));
+    else if (biases[i].defined()) results[i].add_(biases[i]);
+  }
+  return results;
 }
 
 }  // namespace uio::kernels

@@ -55,6 +55,8 @@ struct RowKernels {
   // the scores, p · (slopes − mean); mean = Σ p · slopes over all keys.
   void (*attention_slope)(float* scores, float* slopes, std::int64_t n, float lse, float mean);
   float (*dot)(const float* x, const float* y, std::int64_t n);
+  // out += Σ_i weights[i] · rows[i, :] of `count` rows that lie one behind the other, n numbers each.
+  void (*add_weighted)(const float* rows, const float* weights, float* out, std::int64_t count, std::int64_t n);
 };
 
 const RowKernels& row_kernels();

@@ -487,11 +487,34 @@ float dot(const float* x, const float* y, std::int64_t n) {
   return total;
 }
 
+void add_weighted(const float* rows, const float* weights, float* out, std::int64_t count, std::int64_t n) {
+  std::int64_t i = 0;
+  for (; i + 4 * kLanes <= n; i += 4 * kLanes) {  // sums that stay in registers while the rows pass
+    Floats a = load(out + i), b = load(out + i + kLanes), c = load(out + i + 2 * kLanes), d = load(out + i + 3 * kLanes);
+    const float* row = rows + i;
+    for (std::int64_t r = 0; r < count; ++r, row += n) {
+      const Floats weight = all(weights[r]);
+      a += weight * load(row);
+      b += weight * load(row + kLanes);
+      c += weight * load(row + 2 * kLanes);
+      d += weight * load(row + 3 * kLanes);
+    }
+    store(out + i, a), store(out + i + kLanes, b), store(out + i + 2 * kLanes, c), store(out + i + 3 * kLanes, d);
+  }
+  for (; i + kLanes <= n; i += kLanes) {
+    Floats a = load(out + i);
+    for (std::int64_t r = 0; r < count; ++r) a += all(weights[r]) * load(rows + r * n + i);
+    store(out + i, a);
+  }
+  for (; i < n; ++i)
+    for (std::int64_t r = 0; r < count; ++r) out[i] += weights[r] * rows[r * n + i];
+}
+
 constexpr RowKernels kKernels = {
     UIO_ROWS_NAME, rms_norm_f32,     rms_norm_bf16,   rms_norm_backward, swiglu_f32,  swiglu_bf16, swiglu_backward, rotary_f32,
     rotary_bf16,   widen_bf16,       widen_f16,       matvec_f32,        matvec_bf16, pair_up,     matvec_f16,      round_i8,
     round_i16,     matvec_i8,        widen_i8,        hide,              row_max,     exp_shifted, scale,           log_sum_exp,
-    softmax_slope, divergence_slope, attention_slope, dot};
+    softmax_slope, divergence_slope, attention_slope, dot,             add_weighted};
 
 }  // namespace
 }  // namespace uio::kernels

@@ -37,9 +37,21 @@ at::Tensor fresh_weight(const std::string& name, const std::vector<std::int64_t>
   return at::empty(shape).normal_(0, range, at::detail::createCPUGenerator(Random(seed, name).next()));
 }
 
-// Rows times a weight as it is kept: one of the two is defined.
-at::Tensor product(const at::Tensor& rows, const at::Tensor& weight, const kernels::Int8Weight& rounded, const at::Tensor& bias = {}) {
-  return weight.defined() ? kernels::linear(rows, weight, bias) : kernels::linear(rows, rounded, bias);
+// The product `out` of rows [R, in], LoRA's update added to it where there is one.
+at::Tensor updated(at::Tensor out, const at::Tensor& rows, const Lora* lora) {
+  if (!lora || !lora->a.defined()) return out;
+  const at::Tensor low = kernels::linear(rows, lora->a);
+  // Added into the product's own rows: no tensor of updates, no pass to add it.
+  const at::Tensor b = lora->b.to(out.scalar_type()).t();
+  const kernels::OneThreadIfSmall one_thread(low.numel() * b.size(1));
+  return out.requires_grad() || low.requires_grad() || b.requires_grad() ? at::addmm(out, low, b, 1, lora->scale) : out.addmm_(low, b, 1, lora->scale);
+}
+
+// A product [R, out] in the shape of its rows [..., in].
+at::Tensor as_rows(const at::Tensor& out, const at::Tensor& rows) {
+  std::vector<std::int64_t> sizes = rows.sizes().vec();
+  sizes.back() = out.size(-1);
+  return out.view(sizes);
 }
 
 }  // namespace
@@ -166,25 +178,35 @@ at::Tensor Model::attention_input(std::int64_t layer, const at::Tensor& x) const
   return kernels::rms_norm(x, layers_[static_cast<std::size_t>(layer)].attention_norm, config_.norm_epsilon, placement_.computed);
 }
 
+std::vector<at::Tensor> Model::project_each(std::int64_t layer, std::span<const Projection> projections, const at::Tensor& rows, const LayerLora* lora) const {
+  const at::Tensor flat = rows.reshape({-1, rows.size(-1)});
+  std::vector<at::Tensor> weights, biases;
+  std::vector<kernels::Int8Weight> rounded;
+  for (const Projection projection : projections) {
+    const Linear& linear = layers_[static_cast<std::size_t>(layer)].linear[static_cast<std::size_t>(projection)];
+    if (placement_.int8_weights) rounded.push_back(linear.rounded);
+    else weights.push_back(linear.weight);
+    biases.push_back(linear.bias);
+  }
+  std::vector<at::Tensor> results = placement_.int8_weights ? kernels::linear_each(flat, rounded, biases) : kernels::linear_each(flat, weights, biases);
+  for (std::size_t i = 0; i < results.size(); ++i)
+    results[i] = as_rows(updated(std::move(results[i]), flat, lora ? &(*lora)[static_cast<std::size_t>(projections[i])] : nullptr), rows);
+  return results;
+}
+
 at::Tensor Model::project(std::int64_t layer, Projection projection, const at::Tensor& rows, const Lora* lora) const {
   const Linear& linear = layers_[static_cast<std::size_t>(layer)].linear[static_cast<std::size_t>(projection)];
   const at::Tensor flat = rows.reshape({-1, rows.size(-1)});
-  at::Tensor out = product(flat, linear.weight, linear.rounded, linear.bias);
-  if (lora && lora->a.defined()) {
-    const at::Tensor low = kernels::linear(flat, lora->a);
-    // Added into the product's own rows: no tensor of updates, no pass to add it.
-    const at::Tensor b = lora->b.to(out.scalar_type()).t();
-    const kernels::OneThreadIfSmall one_thread(low.numel() * b.size(1));
-    out = out.requires_grad() || low.requires_grad() || b.requires_grad() ? at::addmm(out, low, b, 1, lora->scale)
-                                                                          : out.addmm_(low, b, 1, lora->scale);
-  }
-  std::vector<std::int64_t> shape = rows.sizes().vec();
-  shape.back() = out.size(-1);
-  return out.view(shape);
+  at::Tensor out = placement_.int8_weights ? kernels::linear(flat, linear.rounded, linear.bias) : kernels::linear(flat, linear.weight, linear.bias);
+  return as_rows(updated(std::move(out), flat, lora), rows);
 }
 
 at::Tensor Model::heads(std::int64_t layer, Projection projection, const at::Tensor& input, const Lora* lora) const {
-  at::Tensor out = project(layer, projection, input, lora).view({input.size(0), input.size(1), -1, config_.head_size});
+  return as_heads(layer, projection, project(layer, projection, input, lora));
+}
+
+at::Tensor Model::as_heads(std::int64_t layer, Projection projection, const at::Tensor& projected) const {
+  at::Tensor out = projected.view({projected.size(0), projected.size(1), -1, config_.head_size});
   if (!config_.qk_norm || projection == Projection::kValue) return out;
   const Layer& weights = layers_[static_cast<std::size_t>(layer)];
   const at::Tensor& norm = projection == Projection::kQuery ? weights.query_norm : weights.key_norm;
@@ -196,26 +218,26 @@ at::Tensor Model::finish(std::int64_t layer, const at::Tensor& x, const at::Tens
   const at::Tensor middle = x + project(layer, Projection::kOutput, attended, pair(Projection::kOutput));
   const at::Tensor input =
       kernels::rms_norm(middle, layers_[static_cast<std::size_t>(layer)].feed_norm, config_.norm_epsilon, placement_.computed);
-  const at::Tensor gate = project(layer, Projection::kGate, input, pair(Projection::kGate));
-  const at::Tensor up = project(layer, Projection::kUp, input, pair(Projection::kUp));
-  const at::Tensor down = project(layer, Projection::kDown, kernels::swiglu(gate, up), pair(Projection::kDown));
+  constexpr Projection kWide[] = {Projection::kGate, Projection::kUp};
+  const std::vector<at::Tensor> wide = project_each(layer, kWide, input, lora);
+  const at::Tensor down = project(layer, Projection::kDown, kernels::swiglu(wide[0], wide[1]), pair(Projection::kDown));
   return middle.requires_grad() || down.requires_grad() ? middle + down : at::Tensor(middle).add_(down);
 }
 
 at::Tensor Model::layer(std::int64_t layer, const at::Tensor& x, const Attend& attend, const LayerLora* lora) const {
-  const auto pair = [&](Projection p) { return lora ? &(*lora)[static_cast<std::size_t>(p)] : nullptr; };
-  const at::Tensor input = attention_input(layer, x);
-  const at::Tensor q = heads(layer, Projection::kQuery, input, pair(Projection::kQuery));
-  const at::Tensor k = heads(layer, Projection::kKey, input, pair(Projection::kKey));
-  const at::Tensor v = heads(layer, Projection::kValue, input, pair(Projection::kValue));
-  return finish(layer, x, attend(layer, q, k, v), lora);
+  constexpr Projection kAttention[] = {Projection::kQuery, Projection::kKey, Projection::kValue};
+  std::vector<at::Tensor> heads = project_each(layer, kAttention, attention_input(layer, x), lora);
+  for (std::size_t i = 0; i < heads.size(); ++i) heads[i] = as_heads(layer, kAttention[i], heads[i]);
+  return finish(layer, x, attend(layer, heads[0], heads[1], heads[2]), lora);
 }
 
 at::Tensor Model::final_norm(const at::Tensor& x) const {
   return kernels::rms_norm(x.contiguous(), final_norm_, config_.norm_epsilon, placement_.computed);
 }
 
-at::Tensor Model::logits(const at::Tensor& rows) const { return product(rows, head_, rounded_head_).to(placement_.residual()); }
+at::Tensor Model::logits(const at::Tensor& rows) const {
+  return (placement_.int8_weights ? kernels::linear(rows, rounded_head_) : kernels::linear(rows, head_)).to(placement_.residual());
+}
 
 at::Tensor Model::log_probabilities(const at::Tensor& rows, const at::Tensor& targets) const {
   const std::int64_t count = rows.size(0);

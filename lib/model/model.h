@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -83,6 +84,9 @@ class Model {
   at::Tensor attention_input(std::int64_t layer, const at::Tensor& x) const;
   // One projection of rows [..., in] → [..., out], with its bias and, if given, LoRA.
   at::Tensor project(std::int64_t layer, Projection projection, const at::Tensor& rows, const Lora* lora = nullptr) const;
+  // Several projections of the same rows, as project() of each.
+  std::vector<at::Tensor> project_each(std::int64_t layer, std::span<const Projection> projections, const at::Tensor& rows,
+                                       const LayerLora* lora = nullptr) const;
   // Query, key or value heads of `input` [B, T, D]: [B, T, heads, d], per-head norms applied (Qwen3), not rotated.
   at::Tensor heads(std::int64_t layer, Projection projection, const at::Tensor& input, const Lora* lora = nullptr) const;
   // Residual stream after attention's output [B, T, H·d] and the feed-forward layer; x [B, T, D] is the layer's input.
@@ -109,6 +113,8 @@ class Model {
     kernels::Int8Weight rounded;  // undefined without
     at::Tensor bias;
   };
+  // What heads() makes of a projection [B, T, out].
+  at::Tensor as_heads(std::int64_t layer, Projection projection, const at::Tensor& projected) const;
   // The weight as it is to be kept.
   Linear linear_of(at::Tensor weight) const;
   struct Layer {

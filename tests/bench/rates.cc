@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <set>
 
 #include "bench/yardsticks.h"
 #include "kernels/policy.h"
@@ -77,7 +78,9 @@ void measure_long_text(const Model& model, const char* dtype, int runs) {
          {"runs", pair.work}, {"full_runs", pair.yardstick}});
 }
 
-void measure(const std::string& directory, at::ScalarType stored, int runs) {
+using Wanted = std::set<std::string>;  // compress, score, generate, long
+
+void measure(const std::string& directory, at::ScalarType stored, int runs, const Wanted& wanted) {
   Placement placement;
   placement.stored = stored;
   // Without bf16 products the machine's best way to multiply bf16 matrices is in f32: that is the bound then.
@@ -92,21 +95,24 @@ void measure(const std::string& directory, at::ScalarType stored, int runs) {
   const auto method = make_method(model, random_adapter(model, kTokens, kSlots, kRank));
   const at::Tensor ids = at::randint(3, c.vocabulary, {1, kTokens}, at::kLong);
 
-  report("compress", dtype, kTokens, "flops", method->cost()->segment_flops(method->segment_length(), Form::kKv), Product::kFlops,
-         in_turn(runs, [&] { method->transfer(method->encode(ids)); }, product));
+  if (wanted.contains("compress"))
+    report("compress", dtype, kTokens, "flops", method->cost()->segment_flops(method->segment_length(), Form::kKv), Product::kFlops,
+           in_turn(runs, [&] { method->transfer(method->encode(ids)); }, product));
 
   const at::Tensor targets = ids.squeeze(0).roll(-1);
   const double width = static_cast<double>(c.heads * c.head_size * c.layers), tokens = kTokens;
-  report("score", dtype, tokens, "flops", tokens * (model.layer_flops() + model.logits_flops()) + 2 * width * tokens * tokens, Product::kFlops,
-         in_turn(runs, [&] {
-           DecoderContext context(model, kTokens);
-           const at::Tensor x = context.add_tokens(ids).squeeze(0);
-           model.log_probabilities(model.final_norm(x), targets);
-         }, product));
+  if (wanted.contains("score"))
+    report("score", dtype, tokens, "flops", tokens * (model.layer_flops() + model.logits_flops()) + 2 * width * tokens * tokens, Product::kFlops,
+           in_turn(runs, [&] {
+             DecoderContext context(model, kTokens);
+             const at::Tensor x = context.add_tokens(ids).squeeze(0);
+             model.log_probabilities(model.final_norm(x), targets);
+           }, product));
 
-  measure_generation(model, dtype, static_cast<double>(c10::elementSize(stored)), read, runs);
+  if (wanted.contains("generate")) measure_generation(model, dtype, static_cast<double>(c10::elementSize(stored)), read, runs);
   if (stored == at::kFloat) return;
-  measure_long_text(model, dtype, runs);
+  if (wanted.contains("long")) measure_long_text(model, dtype, runs);
+  if (!wanted.contains("generate")) return;
   placement.int8_weights = true;
   placement.computed = at::kFloat;
   measure_generation(Model(directory, placement, "", at::get_num_threads()), "int8", 1, read, runs);
@@ -115,11 +121,20 @@ void measure(const std::string& directory, at::ScalarType stored, int runs) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 3 && argc != 4) {
-    std::fprintf(stderr, "usage: rates DIRECTORY RUNS [cpu]\n  cpu: one thread, processor time instead of wall time\n");
+  const Wanted all = {"compress", "score", "generate", "long"};
+  Wanted wanted;
+  bool counts_cpu = false, is_good = argc >= 3;
+  for (const std::string& word : std::vector<std::string>(argv + std::min(argc, 3), argv + argc)) {
+    if (word == "cpu") counts_cpu = true;
+    else if (all.contains(word)) wanted.insert(word);
+    else is_good = false;
+  }
+  if (!is_good) {
+    std::fprintf(stderr, "usage: rates DIRECTORY RUNS [cpu] [compress|score|generate|long...]\n  cpu: one thread, processor time instead of wall time\n");
     return 2;
   }
-  begin(argc == 4);
+  if (wanted.empty()) wanted = all;
+  begin(counts_cpu);
   const c10::InferenceMode no_gradients;
   const std::string directory = argv[1];
   const int runs = std::max(1, std::atoi(argv[2]));
@@ -129,8 +144,8 @@ int main(int argc, char** argv) {
 
   print({{"what", "machine"}, {"threads", at::get_num_threads()}, {"instruction_set", kernels::instruction_set()},
          {"bf16_products", kernels::cpu_has_bf16_products()}, {"clock", counts_cpu_time ? "processor" : "wall"}});
-  measure(directory + "/llama-134m-128k-f32", at::kFloat, runs);
-  measure(directory + "/llama-134m-128k-bf16", at::kBFloat16, runs);
+  measure(directory + "/llama-134m-128k-f32", at::kFloat, runs, wanted);
+  measure(directory + "/llama-134m-128k-bf16", at::kBFloat16, runs, wanted);
   rusage usage;
   getrusage(RUSAGE_SELF, &usage);
   print({{"what", "process"}, {"peak_memory", usage.ru_maxrss * 1024}});

@@ -1,8 +1,10 @@
 // rms_norm, swiglu, rotary and linear: what they keep and promise beyond their values, whose cases are in tests/ops.
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 
 #include <catch2/catch.hpp>
 
+#include "kernels/int8_linear.h"
 #include "kernels/linear.h"
 #include "kernels/rms_norm.h"
 #include "kernels/rotary.h"
@@ -61,6 +63,37 @@ TEST_CASE("one row gives what it gives among others") {
     for (std::int64_t row = 0; row < 12; ++row)
       CHECK(mean_square_error(kernels::linear(x.narrow(0, row, 1), weight), all.narrow(0, row, 1)) < 1e-12);
   }
+}
+
+TEST_CASE("several weights at once give the bits of each apart, on any number of threads") {
+  const std::int64_t outs[] = {50, 16, 7, 700};
+  const int before = at::get_num_threads();
+  for (const int threads : {1, 2, 3}) {
+    at::set_num_threads(threads);
+    for (const std::int64_t rows : {0, 1, 3, 4, 5, 8, 9}) {
+      for (const at::ScalarType stored : {at::kFloat, at::kBFloat16, at::kHalf, at::kChar}) {
+        INFO(threads << " threads, " << rows << " rows, " << stored);
+        const at::Tensor x = normal({rows, 96}, 40, at::kFloat);
+        std::vector<at::Tensor> weights, biases;
+        std::vector<Int8Weight> rounded;
+        for (const std::int64_t out : outs) {
+          weights.push_back(normal({out, 96}, 41, stored == at::kChar ? at::kFloat : stored));
+          rounded.push_back(rounded_to_int8(weights.back()));
+          biases.push_back(out == 16 ? normal({out}, 42, at::kFloat) : at::Tensor());
+        }
+        const std::vector<at::Tensor> each = stored == at::kChar ? linear_each(x, rounded, biases) : linear_each(x, weights, biases);
+        REQUIRE(each.size() == weights.size());
+        for (std::size_t i = 0; i < each.size(); ++i) {
+          at::set_num_threads(1);
+          const at::Tensor apart = stored == at::kChar ? kernels::linear(x, rounded[i], biases[i]) : kernels::linear(x, weights[i], biases[i]);
+          at::set_num_threads(threads);
+          if (rows <= 4) CHECK(at::equal(each[i], apart));
+          else CHECK(mean_square_error(each[i], apart) < 1e-12);
+        }
+      }
+    }
+  }
+  at::set_num_threads(before);
 }
 
 TEST_CASE("nothing to multiply") {

@@ -185,6 +185,28 @@ TEST_CASE("narrowing rounds to nearest, ties to even, and keeps NaN and infinity
   }
 }
 
+TEST_CASE("a sum of weighted rows") {
+  for (const RowKernels* build : row_builds()) {
+    for (const std::int64_t n : kSizes) {
+      INFO(build->instruction_set << ", " << n);
+      constexpr std::int64_t kCount = 7;
+      const std::vector<float> rows = numbers(n * kCount, 8), weights = numbers(kCount, 9), before = numbers(n, 10);
+      std::vector<float> out = before;
+      build->add_weighted(rows.data(), weights.data(), out.data(), kCount, n);
+      for (std::int64_t i = 0; i < n; ++i) {
+        const auto at = static_cast<std::size_t>(i);
+        double exact = before[at], size = std::abs(before[at]);
+        for (std::int64_t r = 0; r < kCount; ++r) {
+          const double term = static_cast<double>(weights[static_cast<std::size_t>(r)]) * rows[static_cast<std::size_t>(r * n + i)];
+          exact += term, size += std::abs(term);
+        }
+        CHECK(std::abs(out[at] - exact) <= size * 1e-6);
+      }
+      build->add_weighted(rows.data(), weights.data(), out.data(), 0, n);  // no rows: nothing is added
+    }
+  }
+}
+
 TEST_CASE("matrix times vector") {
   for (const RowKernels* build : row_builds()) {
     for (const std::int64_t n : kSizes) {
