@@ -5,7 +5,7 @@
 . "$UIO_ROOT/tests/cli/golden_numbers.sh"
 
 use_windows() {
-  use_memory_layers "$@"
+  use_memory_layers ""
   make_text >book.txt
 }
 

@@ -3,7 +3,7 @@
 
 # A model of the dictionary's tokens with random weights, whose third layer of four is to be a memory layer.
 make_dictionary_model() {
-  "$UIO_ROOT/examples/dictionary-model" --plain --hidden 16 base || fail 'dictionary-model'
+  "$UIO_ROOT/examples/small-model" --plain --hidden 16 base || fail 'small-model'
   "$UIO_ROOT/examples/dictionary-texts" -n 3 >texts.jsonl || fail 'dictionary-texts'
   uio-train-step -m base -l 512 --trainable base --init base --steps 1 --accumulate 2 --lr 1e-9 --state state --export model --jsonl texts.jsonl >log ||
     fail 'no weights'
