@@ -28,11 +28,12 @@ struct Block {
   std::int64_t rows;
 };
 
-// Scratch of one thread; not cleared, because one token of generation needs little of it.
+// Scratch of one thread for blocks of so many rows; not cleared.
 struct Scratch {
-  explicit Scratch(std::int64_t size) : sums(std::make_unique_for_overwrite<float[]>(static_cast<std::size_t>(kQueries * size))) {}
-  std::unique_ptr<float[]> scores = std::make_unique_for_overwrite<float[]>(static_cast<std::size_t>(kQueries * kKeys));  // [rows, kKeys]
-  std::unique_ptr<float[]> sums;                                                                                          // [rows, d]
+  Scratch(std::int64_t rows, std::int64_t size)
+      : scores(std::make_unique_for_overwrite<float[]>(static_cast<std::size_t>(rows * kKeys))),
+        sums(std::make_unique_for_overwrite<float[]>(static_cast<std::size_t>(rows * size))) {}
+  std::unique_ptr<float[]> scores, sums;  // [rows, kKeys], [rows, d]
   float highest[kQueries], totals[kQueries];
 };
 
@@ -60,8 +61,10 @@ class Attention {
           for (std::int64_t t = 0; t < tokens_; t += kQueries) blocks.push_back({b, g, g * shared + h, t, std::min(kQueries, tokens_ - t)});
       }
     }
+    std::int64_t most = 0;
+    for (const Block& block : blocks) most = std::max(most, block.rows);
     at::parallel_for(0, static_cast<std::int64_t>(blocks.size()), 1, [&](std::int64_t begin, std::int64_t end) {
-      Scratch scratch(size_);
+      Scratch scratch(most, size_);
       const SequentialProducts sequential;
       for (std::int64_t i = begin; i < end; ++i) answer(blocks[static_cast<std::size_t>(i)], scratch);
     });

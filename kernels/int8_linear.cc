@@ -31,15 +31,19 @@ std::vector<at::Tensor> few_rows(const at::Tensor& x, std::span<const Int8Weight
   for (std::int64_t row = 0; row < rows; ++row) x_scales[row] = kernel.round_i16(wide.const_data_ptr<float>() + row * in, inputs + row * in, in);
   std::vector<at::Tensor> results;
   std::vector<std::int64_t> outs;
+  std::vector<const std::int8_t*> values;  // asked for once: for a block of 16 rows that would cost much of its product
+  std::vector<const float*> scales;
+  std::vector<float*> targets;
   for (const Int8Weight& weight : weights) {
     outs.push_back(weight.values.size(0));
     results.push_back(at::empty({rows, outs.back()}, wide.options()));
+    values.push_back(weight.values.const_data_ptr<std::int8_t>());
+    scales.push_back(weight.scales.const_data_ptr<float>());
+    targets.push_back(results.back().mutable_data_ptr<float>());
   }
   for_each_block(outs, in, [&](std::size_t which, std::int64_t first, std::int64_t count) {
-    const std::int8_t* values = weights[which].values.const_data_ptr<std::int8_t>() + first * in;
-    const float* scales = weights[which].scales.const_data_ptr<float>() + first;
-    float* to = results[which].mutable_data_ptr<float>() + first;
-    for (std::int64_t row = 0; row < rows; ++row) kernel.matvec_i8(values, scales, inputs + row * in, x_scales[row], to + row * outs[which], count, in);
+    for (std::int64_t row = 0; row < rows; ++row)
+      kernel.matvec_i8(values[which] + first * in, scales[which] + first, inputs + row * in, x_scales[row], targets[which] + row * outs[which] + first, count, in);
   });
   return results;
 }

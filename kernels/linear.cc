@@ -24,9 +24,13 @@ std::vector<at::Tensor> few_rows(const at::Tensor& x, std::span<const at::Tensor
   at::Tensor wide = x.to(at::kFloat).contiguous();
   std::vector<at::Tensor> results;
   std::vector<std::int64_t> outs;
+  std::vector<const void*> values;  // asked for once: for a block of 16 rows that would cost much of its product
+  std::vector<float*> targets;
   for (const at::Tensor& weight : weights) {
     outs.push_back(weight.size(0));
     results.push_back(at::empty({rows, outs.back()}, wide.options()));
+    values.push_back(weight.const_data_ptr());
+    targets.push_back(results.back().mutable_data_ptr<float>());
   }
   const RowKernels& kernel = row_kernels();
   if (dtype == at::kBFloat16) {
@@ -37,8 +41,8 @@ std::vector<at::Tensor> few_rows(const at::Tensor& x, std::span<const at::Tensor
   }
   const float* from = wide.const_data_ptr<float>();
   for_each_block(outs, in, [&](std::size_t which, std::int64_t first, std::int64_t count) {
-    const void* weight = weights[which].const_data_ptr();
-    float* to = results[which].mutable_data_ptr<float>() + first;
+    const void* weight = values[which];
+    float* to = targets[which] + first;
     for (std::int64_t row = 0; row < rows; ++row, to += outs[which]) {
       const float* input = from + row * in;
       if (dtype == at::kFloat)
