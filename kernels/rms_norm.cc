@@ -19,27 +19,69 @@ constexpr std::int64_t kRowsOfSum = 128;
 
 std::int64_t rows_of(const at::Tensor& x) { return x.numel() == 0 ? 0 : x.numel() / x.size(-1); }
 
-// The fused pass; the rows' 1/rms go to `scales` [rows] where that is defined.
-at::Tensor normalise(const at::Tensor& x, const at::Tensor& weight, double epsilon, at::ScalarType dtype,
-                     const at::Tensor& scales) {
+// What is normalised, and what of it is kept for the gradient or for the next layer; undefined what is not.
+struct Rows {
+  at::Tensor x, added, sum, scales;  // [..., n] f32, [..., n] f32 or bf16, as x, [rows] f32: each row's 1/rms
+};
+
+// The fused pass over x, or over x + added, which goes to `sum`.
+at::Tensor normalise(const Rows& given, const at::Tensor& weight, double epsilon, at::ScalarType dtype) {
+  const at::Tensor& x = given.x;
   at::Tensor out = at::empty(x.sizes(), x.options().dtype(dtype));
   const std::int64_t n = x.size(-1), rows = rows_of(x);
   const float* in = x.const_data_ptr<float>();
   const float* factor = weight.const_data_ptr<float>();
-  float* kept = scales.defined() ? scales.mutable_data_ptr<float>() : nullptr;
+  float* kept = given.scales.defined() ? given.scales.mutable_data_ptr<float>() : nullptr;
+  float* sum = given.added.defined() ? given.sum.mutable_data_ptr<float>() : nullptr;
+  const void* added = sum ? given.added.const_data_ptr() : nullptr;
+  const bool adds_narrow = sum && given.added.scalar_type() == at::kBFloat16;
   const RowKernels& kernel = row_kernels();
   const bool narrow = dtype == at::kBFloat16;
   float* wide_out = narrow ? nullptr : out.mutable_data_ptr<float>();
   auto* narrow_out = narrow ? reinterpret_cast<std::uint16_t*>(out.mutable_data_ptr<at::BFloat16>()) : nullptr;
+  const auto normalise_row = [&](std::int64_t row) {
+    const float* line = in + row * n;
+    if (adds_narrow) kernel.add_bf16(line, static_cast<const std::uint16_t*>(added) + row * n, sum + row * n, n);
+    else if (sum) kernel.add_f32(line, static_cast<const float*>(added) + row * n, sum + row * n, n);
+    if (sum) line = sum + row * n;  // in cache now
+    return narrow ? kernel.rms_norm_bf16(line, factor, narrow_out + row * n, n, epsilon)
+                  : kernel.rms_norm_f32(line, factor, wide_out + row * n, n, epsilon);
+  };
   at::parallel_for(0, rows, std::max<std::int64_t>(1, 32768 / std::max<std::int64_t>(n, 1)),
                    [&](std::int64_t begin, std::int64_t end) {
                      for (std::int64_t row = begin; row < end; ++row) {
-                       const float scale = narrow ? kernel.rms_norm_bf16(in + row * n, factor, narrow_out + row * n, n, epsilon)
-                                                  : kernel.rms_norm_f32(in + row * n, factor, wide_out + row * n, n, epsilon);
+                       const float scale = normalise_row(row);
                        if (kept) kept[row] = scale;
                      }
                    });
   return out;
+}
+
+struct Slopes {
+  at::Tensor x, weight;  // weight: undefined where it is not wanted
+};
+
+// The gradients of rows that were normalised. `sum_slope` as x or undefined: what else x's gradient is made of.
+Slopes derive(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& scales, const at::Tensor& given, const at::Tensor& sum_slope,
+              bool wants_weight) {
+  const at::Tensor slope = given.to(at::kFloat).contiguous(), more = sum_slope.defined() ? sum_slope.contiguous() : sum_slope;
+  const std::int64_t n = x.size(-1), rows = rows_of(x), sums = (rows + kRowsOfSum - 1) / kRowsOfSum;
+  const at::Tensor x_slope = at::empty_like(x), parts = wants_weight ? at::zeros({sums, n}, x.options()) : at::Tensor();
+  const float *in = x.const_data_ptr<float>(), *factor = weight.const_data_ptr<float>(), *from = slope.const_data_ptr<float>(),
+              *scale = scales.const_data_ptr<float>(), *other = more.defined() ? more.const_data_ptr<float>() : nullptr;
+  float *out = x_slope.mutable_data_ptr<float>(), *part = wants_weight ? parts.mutable_data_ptr<float>() : nullptr;
+  const RowKernels& kernel = row_kernels();
+  at::parallel_for(0, sums, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t row = begin * kRowsOfSum; row < std::min(rows, end * kRowsOfSum); ++row) {
+      kernel.rms_norm_backward(in + row * n, factor, from + row * n, scale[row], out + row * n,
+                               part ? part + row / kRowsOfSum * n : nullptr, n);
+      if (other) kernel.add_f32(out + row * n, other + row * n, out + row * n, n);
+    }
+  });
+  if (!wants_weight) return {x_slope, {}};
+  const at::Tensor weight_slope = at::zeros({n}, x.options());
+  for (std::int64_t i = 0; i < sums; ++i) weight_slope.add_(parts[i]);
+  return {x_slope, weight_slope};
 }
 
 class RmsNorm : public torch::autograd::Function<RmsNorm> {
@@ -47,7 +89,7 @@ class RmsNorm : public torch::autograd::Function<RmsNorm> {
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
                             double epsilon, at::ScalarType dtype) {
     const at::Tensor scales = at::empty({rows_of(x)}, x.options());
-    at::Tensor out = normalise(x, weight, epsilon, dtype, scales);
+    at::Tensor out = normalise({x, {}, {}, scales}, weight, epsilon, dtype);
     context->save_for_backward({x, weight, scales});
     return out;
   }
@@ -55,26 +97,38 @@ class RmsNorm : public torch::autograd::Function<RmsNorm> {
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  torch::autograd::variable_list slopes) {
     const auto saved = context->get_saved_variables();
-    const at::Tensor &x = saved[0], &weight = saved[1], &scales = saved[2];
-    const at::Tensor slope = slopes[0].to(at::kFloat).contiguous();
-    const std::int64_t n = x.size(-1), rows = rows_of(x), sums = (rows + kRowsOfSum - 1) / kRowsOfSum;
-    const bool wants_weight = context->needs_input_grad(1);
-    const at::Tensor x_slope = at::empty_like(x), parts = wants_weight ? at::zeros({sums, n}, x.options()) : at::Tensor();
-    const float *in = x.const_data_ptr<float>(), *factor = weight.const_data_ptr<float>(),
-                *given = slope.const_data_ptr<float>(), *scale = scales.const_data_ptr<float>();
-    float *out = x_slope.mutable_data_ptr<float>(), *part = wants_weight ? parts.mutable_data_ptr<float>() : nullptr;
-    const RowKernels& kernel = row_kernels();
-    at::parallel_for(0, sums, 1, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t row = begin * kRowsOfSum; row < std::min(rows, end * kRowsOfSum); ++row)
-        kernel.rms_norm_backward(in + row * n, factor, given + row * n, scale[row], out + row * n,
-                                 part ? part + row / kRowsOfSum * n : nullptr, n);
-    });
-    if (!wants_weight) return {x_slope, {}, {}, {}};
-    const at::Tensor weight_slope = at::zeros({n}, x.options());
-    for (std::int64_t i = 0; i < sums; ++i) weight_slope.add_(parts[i]);
-    return {x_slope, weight_slope, {}, {}};
+    const Slopes found = derive(saved[0], saved[1], saved[2], slopes[0], {}, context->needs_input_grad(1));
+    return {found.x, found.weight, {}, {}};
   }
 };
+
+class AddRmsNorm : public torch::autograd::Function<AddRmsNorm> {
+ public:
+  // The sum and what is normalised.
+  static torch::autograd::variable_list forward(torch::autograd::AutogradContext* context, const at::Tensor& x, const at::Tensor& added,
+                                                const at::Tensor& weight, double epsilon, at::ScalarType dtype) {
+    const at::Tensor scales = at::empty({rows_of(x)}, x.options()), sum = at::empty_like(x);
+    at::Tensor out = normalise({x, added, sum, scales}, weight, epsilon, dtype);
+    context->save_for_backward({sum, weight, scales});
+    context->saved_data["added"] = static_cast<std::int64_t>(added.scalar_type());
+    context->set_materialize_grads(false);
+    return {sum, out};
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list slopes) {
+    const auto saved = context->get_saved_variables();
+    const auto added = static_cast<at::ScalarType>(context->saved_data["added"].toInt());
+    Slopes found{slopes[0], {}};  // where only the sum was used
+    if (slopes[1].defined()) found = derive(saved[0], saved[1], saved[2], slopes[1], slopes[0], context->needs_input_grad(2));
+    return {found.x, found.x.defined() ? found.x.to(added) : found.x, found.weight, {}, {}};
+  }
+};
+
+bool fits(const at::Tensor& x, const at::Tensor& weight, at::ScalarType dtype) {
+  return x.device().is_cpu() && x.scalar_type() == at::kFloat && x.is_contiguous() && weight.is_contiguous() &&
+         (dtype == at::kFloat || dtype == at::kBFloat16) && !is_reference_forced();
+}
 
 }  // namespace
 
@@ -83,10 +137,28 @@ at::Tensor rms_norm_reference(const at::Tensor& x, const at::Tensor& weight, dou
 }
 
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double epsilon, at::ScalarType dtype) {
-  const bool fits = x.device().is_cpu() && x.scalar_type() == at::kFloat && x.is_contiguous() && weight.is_contiguous() &&
-                    (dtype == at::kFloat || dtype == at::kBFloat16);
-  if (is_reference_forced() || !fits) return rms_norm_reference(x, weight, epsilon, dtype);
-  return is_recorded(x, weight) ? RmsNorm::apply(x, weight, epsilon, dtype) : normalise(x, weight, epsilon, dtype, {});
+  if (!fits(x, weight, dtype)) return rms_norm_reference(x, weight, epsilon, dtype);
+  return is_recorded(x, weight) ? RmsNorm::apply(x, weight, epsilon, dtype) : normalise({x, {}, {}, {}}, weight, epsilon, dtype);
+}
+
+AddedNorm add_rms_norm_reference(const at::Tensor& x, const at::Tensor& added, const at::Tensor& weight, double epsilon, at::ScalarType dtype) {
+  const at::Tensor sum = x + added;
+  return {sum, rms_norm_reference(sum, weight, epsilon, dtype)};
+}
+
+AddedNorm add_rms_norm(const at::Tensor& x, const at::Tensor& added, const at::Tensor& weight, double epsilon, at::ScalarType dtype) {
+  const auto type = added.scalar_type();
+  if (!fits(x, weight, dtype) || !added.is_contiguous() || added.sizes() != x.sizes() || (type != at::kFloat && type != at::kBFloat16)) {
+    const at::Tensor sum = x + added;
+    return {sum, rms_norm(sum, weight, epsilon, dtype)};
+  }
+  if (is_recorded(x, added, weight)) {
+    const auto out = AddRmsNorm::apply(x, added, weight, epsilon, dtype);
+    return {out[0], out[1]};
+  }
+  const at::Tensor sum = at::empty_like(x);
+  const at::Tensor normed = normalise({x, added, sum, {}}, weight, epsilon, dtype);
+  return {sum, normed};
 }
 
 }  // namespace uio::kernels

@@ -10,4 +10,14 @@ namespace uio::kernels {
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double epsilon, at::ScalarType dtype);
 at::Tensor rms_norm_reference(const at::Tensor& x, const at::Tensor& weight, double epsilon, at::ScalarType dtype);
 
+// The same of a sum, which is kept: where a layer's residual stream takes up what a part of the layer found.
+struct AddedNorm {
+  at::Tensor sum;     // x + added, of x's dtype
+  at::Tensor normed;  // rms_norm of the sum
+};
+// x, added [..., n] of one shape; added f32, f64, bf16 or f16. Both results are differentiable in x, added and weight, and have the bits
+// of x + added and then rms_norm; so have the gradients.
+AddedNorm add_rms_norm(const at::Tensor& x, const at::Tensor& added, const at::Tensor& weight, double epsilon, at::ScalarType dtype);
+AddedNorm add_rms_norm_reference(const at::Tensor& x, const at::Tensor& added, const at::Tensor& weight, double epsilon, at::ScalarType dtype);
+
 }  // namespace uio::kernels

@@ -14,6 +14,9 @@ struct RowKernels {
   // Of a row's gradient `slope`, with the row's own s: that of x, and added to weight_slope (where not null) that of the weight.
   void (*rms_norm_backward)(const float* x, const float* weight, const float* slope, float s, float* x_slope, float* weight_slope,
                             std::int64_t n);
+  // out = x + y; out may be x or y.
+  void (*add_f32)(const float* x, const float* y, float* out, std::int64_t n);
+  void (*add_bf16)(const float* x, const std::uint16_t* y, float* out, std::int64_t n);
   // out = silu(gate) · up; out may be gate.
   void (*swiglu_f32)(const float* gate, const float* up, float* out, std::int64_t n);
   void (*swiglu_bf16)(const std::uint16_t* gate, const std::uint16_t* up, std::uint16_t* out, std::int64_t n);

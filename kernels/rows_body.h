@@ -149,6 +149,17 @@ void rms_norm_backward(const float* x, const float* weight, const float* slope, 
   }
 }
 
+void add_f32(const float* x, const float* y, float* out, std::int64_t n) {
+  std::int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) store(out + i, load(x + i) + load(y + i));
+  for (; i < n; ++i) out[i] = x[i] + y[i];
+}
+void add_bf16(const float* x, const std::uint16_t* y, float* out, std::int64_t n) {
+  std::int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) store(out + i, load(x + i) + load_bf16(y + i));
+  for (; i < n; ++i) out[i] = x[i] + widen_bf16_one(y[i]);
+}
+
 void swiglu_f32(const float* gate, const float* up, float* out, std::int64_t n) {
   std::int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) store(out + i, silu(load(gate + i)) * load(up + i));
@@ -511,10 +522,10 @@ void add_weighted(const float* rows, const float* weights, float* out, std::int6
 }
 
 constexpr RowKernels kKernels = {
-    UIO_ROWS_NAME, rms_norm_f32,     rms_norm_bf16,   rms_norm_backward, swiglu_f32,  swiglu_bf16, swiglu_backward, rotary_f32,
-    rotary_bf16,   widen_bf16,       widen_f16,       matvec_f32,        matvec_bf16, pair_up,     matvec_f16,      round_i8,
-    round_i16,     matvec_i8,        widen_i8,        hide,              row_max,     exp_shifted, scale,           log_sum_exp,
-    softmax_slope, divergence_slope, attention_slope, dot,             add_weighted};
+    UIO_ROWS_NAME,     rms_norm_f32,      rms_norm_bf16,     rms_norm_backward, add_f32,           add_bf16,          swiglu_f32,        swiglu_bf16,
+    swiglu_backward,   rotary_f32,        rotary_bf16,       widen_bf16,        widen_f16,         matvec_f32,        matvec_bf16,       pair_up,
+    matvec_f16,        round_i8,          round_i16,         matvec_i8,         widen_i8,          hide,              row_max,           exp_shifted,
+    scale,             log_sum_exp,       softmax_slope,     divergence_slope,  attention_slope,   dot,               add_weighted};
 
 }  // namespace
 }  // namespace uio::kernels

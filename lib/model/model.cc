@@ -215,9 +215,8 @@ at::Tensor Model::as_heads(std::int64_t layer, Projection projection, const at::
 
 at::Tensor Model::finish(std::int64_t layer, const at::Tensor& x, const at::Tensor& attended, const LayerLora* lora) const {
   const auto pair = [&](Projection p) { return lora ? &(*lora)[static_cast<std::size_t>(p)] : nullptr; };
-  const at::Tensor middle = x + project(layer, Projection::kOutput, attended, pair(Projection::kOutput));
-  const at::Tensor input =
-      kernels::rms_norm(middle, layers_[static_cast<std::size_t>(layer)].feed_norm, config_.norm_epsilon, placement_.computed);
+  const auto [middle, input] = kernels::add_rms_norm(x, project(layer, Projection::kOutput, attended, pair(Projection::kOutput)),
+                                                     layers_[static_cast<std::size_t>(layer)].feed_norm, config_.norm_epsilon, placement_.computed);
   constexpr Projection kWide[] = {Projection::kGate, Projection::kUp};
   const std::vector<at::Tensor> wide = project_each(layer, kWide, input, lora);
   const at::Tensor down = project(layer, Projection::kDown, kernels::swiglu(wide[0], wide[1]), pair(Projection::kDown));

@@ -46,6 +46,7 @@ struct OpCases {
 };
 
 OpCases rms_norm_cases();
+OpCases add_rms_norm_cases();
 OpCases swiglu_cases();
 OpCases rotary_cases();
 OpCases linear_cases();
@@ -56,8 +57,8 @@ OpCases cross_entropy_soft_cases();
 OpCases quantise_cases();
 
 inline std::vector<OpCases> op_table() {
-  return {rms_norm_cases(),    swiglu_cases(),    rotary_cases(),        linear_cases(),
-          int8_linear_cases(), attention_cases(), cross_entropy_cases(), cross_entropy_soft_cases(), quantise_cases()};
+  return {rms_norm_cases(),  add_rms_norm_cases(), swiglu_cases(),           rotary_cases(),  linear_cases(), int8_linear_cases(),
+          attention_cases(), cross_entropy_cases(), cross_entropy_soft_cases(), quantise_cases()};
 }
 
 }  // namespace uio::ops

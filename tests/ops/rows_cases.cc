@@ -1,4 +1,4 @@
-// Ops over rows: rms_norm, swiglu, rotary.
+// Ops over rows: rms_norm, add_rms_norm, swiglu, rotary.
 #include <ATen/ATen.h>
 
 #include "kernels/rms_norm.h"
@@ -48,6 +48,20 @@ Run run_rms_norm(at::ScalarType out) {
   return [out](const Tensors& in) { return kernels::rms_norm(in[0], in[1], kEpsilon, out); };
 }
 
+// What is normalised, or the sum that is kept.
+Run run_add_rms_norm(at::ScalarType out, bool is_sum) {
+  return [=](const Tensors& in) {
+    const kernels::AddedNorm both = kernels::add_rms_norm(in[0], in[1], in[2], kEpsilon, out);
+    return is_sum ? both.sum : both.normed;
+  };
+}
+Run slow_add_rms_norm(bool is_sum) {
+  return [=](const Tensors& in) {
+    const at::Tensor sum = in[0] + in[1];
+    return is_sum ? sum : slow_rms_norm({sum, in[2]});
+  };
+}
+
 Case rotary_case(const std::string& name, const std::function<at::Tensor()>& x, at::ScalarType dtype) {
   const auto inputs = [=]() -> std::vector<Input> {
     const at::Tensor rows = x(), angle = normal({rows.size(-2), rows.size(-1) / 2}, 5);
@@ -82,6 +96,37 @@ OpCases rms_norm_cases() {
     op.costs.push_back({named(kRows, kWidth, at::kFloat, (" to " + type_name(out)).c_str()),
                         [] { return Tensors{normal({kRows, kWidth}, 1, at::kFloat), normal({kWidth}, 2, at::kFloat)}; }, run_rms_norm(out),
                         static_cast<double>(kRows * kWidth) * (4 + static_cast<double>(c10::elementSize(out))), 0});
+  return op;
+}
+
+OpCases add_rms_norm_cases() {
+  OpCases op{"add_rms_norm", {}, {}};
+  const auto add = [&](const std::string& name, const std::function<std::vector<Input>()>& inputs, at::ScalarType out, double slopes) {
+    for (const bool is_sum : {false, true})
+      op.cases.push_back({name + (is_sum ? ", the sum" : ""), inputs, run_add_rms_norm(out, is_sum), slow_add_rms_norm(is_sum),
+                          tolerance(is_sum && out != at::kDouble ? at::kFloat : out), is_sum ? 0 : slopes, false});
+  };
+  for (const std::int64_t n : {1, 3, 16, 33, 96, 512})
+    for (const std::int64_t rows : {1, 7, 301})
+      for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+        const auto inputs = [=]() -> std::vector<Input> {
+          return {{leaf(3 * normal({rows, n}, 1)), at::kFloat}, {leaf(normal({rows, n}, 3)), type}, {leaf(normal({n}, 2)), at::kFloat}};
+        };
+        add(named(rows, n, type), inputs, type, n == 1 ? 0 : slope_bound(type));
+      }
+  add("rows that do not lie side by side",
+      []() -> std::vector<Input> {
+        return {{leaf(normal({3, 2, 6}, 3).transpose(0, 1)), at::kFloat}, {leaf(normal({2, 3, 6}, 5)), at::kFloat}, {leaf(normal({6}, 4)), at::kFloat}};
+      },
+      at::kFloat, 1e-5);
+  add("3x6 f64", []() -> std::vector<Input> { return {{leaf(normal({3, 6}, 3)), at::kDouble}, {leaf(normal({3, 6}, 5)), at::kDouble}, {leaf(normal({6}, 4)), at::kDouble}}; },
+      at::kDouble, 1e-9);
+  op.cases[op.cases.size() - 2].by_differences = true;
+  constexpr std::int64_t kRows = 8192, kWidth = 2048;
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16})
+    op.costs.push_back({named(kRows, kWidth, type),
+                        [=] { return Tensors{normal({kRows, kWidth}, 1, at::kFloat), normal({kRows, kWidth}, 3, type), normal({kWidth}, 2, at::kFloat)}; },
+                        run_add_rms_norm(type, false), static_cast<double>(kRows * kWidth) * (8 + 2 * static_cast<double>(c10::elementSize(type))), 0});
   return op;
 }
 

@@ -44,6 +44,31 @@ TEST_CASE("gradient of rms_norm in bfloat16") {
   CHECK(at::equal(rms_norm(x, weight, 1e-5, at::kBFloat16), out));
 }
 
+TEST_CASE("add_rms_norm has the bits of the two steps, values and gradients, whichever result is used") {
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16})
+    for (const std::int64_t n : {3, 48, 130}) {
+      const at::Tensor x = leaf(normal({40, n}, 5, at::kFloat)), added = leaf(normal({40, n}, 8, type)), weight = leaf(normal({n}, 6, at::kFloat));
+      const at::Tensor sum_slope = normal({40, n}, 9, at::kFloat), slope = normal({40, n}, 7, type);
+      const AddedNorm both = add_rms_norm(x, added, weight, 1e-5, type);
+      const at::Tensor sum = x + added, normed = rms_norm(sum, weight, 1e-5, type);
+      CHECK(at::equal(both.sum, sum));
+      CHECK(at::equal(both.normed, normed));
+      const auto check = [&](const std::vector<at::Tensor>& found, const std::vector<at::Tensor>& expected, const std::vector<at::Tensor>& slopes, std::size_t inputs) {
+        std::vector<at::Tensor> wanted = {x, added, weight};
+        wanted.resize(inputs);
+        const auto ours = torch::autograd::grad(found, wanted, slopes, true), theirs = torch::autograd::grad(expected, wanted, slopes, true);
+        for (std::size_t i = 0; i < inputs; ++i) CHECK(at::equal(ours[i], theirs[i]));
+      };
+      check({both.sum, both.normed}, {sum, normed}, {sum_slope, slope}, 3);
+      check({both.normed}, {normed}, {slope}, 3);
+      check({both.sum}, {sum}, {sum_slope}, 2);
+      const at::NoGradGuard nothing;
+      const AddedNorm again = add_rms_norm(x, added, weight, 1e-5, type);
+      CHECK(at::equal(again.sum, both.sum));
+      CHECK(at::equal(again.normed, both.normed));
+    }
+}
+
 TEST_CASE("a gradient that is the same everywhere") {
   // sum() sends one number back, spread over the shape with strides of 0.
   const at::Tensor x = leaf(normal({1, 2, 5, 8}, 19, at::kFloat)), angle = normal({5, 4}, 20, at::kFloat);

@@ -85,6 +85,24 @@ TEST_CASE("rms_norm of zeros stays finite") {
   }
 }
 
+TEST_CASE("a row added to another") {
+  for (const RowKernels* build : row_builds()) {
+    for (const std::int64_t n : kSizes) {
+      INFO(build->instruction_set << ", " << n);
+      const std::vector<float> x = numbers(n, 1, 3), y = numbers(n, 2);
+      const std::vector<std::uint16_t> narrow_y = narrow(y);
+      const std::vector<float> rounded_y = widen(narrow_y);
+      std::vector<float> in_place = x, out(x.size(), NAN);
+      build->add_f32(in_place.data(), y.data(), in_place.data(), n);
+      build->add_bf16(x.data(), narrow_y.data(), out.data(), n);
+      for (std::size_t i = 0; i < x.size(); ++i) {
+        CHECK(in_place[i] == x[i] + y[i]);
+        CHECK(out[i] == x[i] + rounded_y[i]);
+      }
+    }
+  }
+}
+
 TEST_CASE("swiglu of a row") {
   for (const RowKernels* build : row_builds()) {
     for (const std::int64_t n : kSizes) {
