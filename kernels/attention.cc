@@ -2,20 +2,27 @@
 // attention on each part where it lies, merged by log-sum-exp; no [T, S] matrix, no joined keys. (3) shipped on the CPU for f32: one
 // running softmax over blocks of keys of all parts (attention_blocks.cc); blocks that no query of a block sees are skipped, where (2)
 // computes them: 46 GFLOP/s of useful work in (2) for 1024 causal tokens on a core whose products run at 92. Its gradient computes the
-// blocks of weights anew from the log-sum-exp (attention_slopes.cc); that of (2) is (1)'s.
+// blocks of weights anew from the log-sum-exp (attention_slopes.cc); that of (2) is (1)'s. (4) on a CUDA device, without masks: as (2),
+// with LibTorch's flash attention for bf16 and f16, its memory-efficient one for f32, merged by cuda/merge.h; its gradient is that of (1), computed
+// anew in the backward pass: scores live no longer than it takes.
 #include "kernels/attention.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/_scaled_dot_product_flash_attention_for_cpu.h>
+#include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <algorithm>
 #include <limits>
 #include <utility>
 #include <vector>
 
 #include "kernels/attention_blocks.h"
 #include "kernels/attention_slopes.h"
+#include "kernels/device_kernels.h"
 #include "kernels/gradient.h"
+#include "kernels/partial_attention.h"
 #include "kernels/policy.h"
 
 namespace uio::kernels {
@@ -29,12 +36,7 @@ at::Tensor visibility(const AttentionPart& part) {
   return {};
 }
 
-struct Partial {
-  at::Tensor out;  // [B, H, T, d]
-  at::Tensor lse;  // [B, H, T] f32, natural log
-};
-
-Partial flash(const AttentionPart& part, double scale) {
+PartialAttention flash(const AttentionPart& part, double scale) {
   std::optional<at::Tensor> mask;
   if (part.visible == Visible::kMask) {
     const auto wide = at::zeros(part.mask.sizes(), part.queries.options().dtype(part.queries.scalar_type()));
@@ -56,7 +58,28 @@ struct Sight {
   std::vector<Visible> visible;
   std::vector<at::Tensor> masks;  // undefined where there is none
   double scale;
+  bool is_by_device;  // computed by parts on a device, as (4)
 };
+
+// The parts by LibTorch's kernels, merged by the device's.
+at::Tensor by_device(const CudaKernels& device, std::span<const AttentionPart> parts, double scale) {
+  std::vector<PartialAttention> partials;
+  for (const AttentionPart& part : parts) partials.push_back(partial_attention(part, scale));
+  return merged(device, partials);
+}
+
+bool fits_device(const CudaKernels* device, std::span<const AttentionPart> parts) {
+  return device && device->merge && static_cast<int>(parts.size()) <= kMostPartials && std::ranges::all_of(parts, has_partial_attention);
+}
+
+// Gradients of queries, keys and values of each part in turn, from the plain composition.
+torch::autograd::variable_list plain_slopes(std::vector<AttentionPart> parts, double scale, const at::Tensor& slope) {
+  const at::AutoGradMode recorded(true);
+  torch::autograd::variable_list leaves;
+  for (AttentionPart& part : parts)
+    for (at::Tensor* tensor : {&part.queries, &part.keys, &part.values}) leaves.push_back(*tensor = tensor->detach().requires_grad_(true));
+  return torch::autograd::grad({attention_reference(parts, scale)}, leaves, {slope});
+}
 
 class Attend : public torch::autograd::Function<Attend> {
  public:
@@ -64,7 +87,8 @@ class Attend : public torch::autograd::Function<Attend> {
   template <typename... Tensors>
   static at::Tensor forward(torch::autograd::AutogradContext* context, const Sight& sight, const Tensors&... tensors) {
     torch::autograd::variable_list saved = {tensors...};
-    at::Tensor lse, out = attention_blocks(assemble(sight.visible, saved, sight.masks), sight.scale, &lse);
+    const std::vector<AttentionPart> parts = assemble(sight.visible, saved, sight.masks);
+    at::Tensor lse, out = sight.is_by_device ? by_device(*device_kernels(saved[0]), parts, sight.scale) : attention_blocks(parts, sight.scale, &lse);
     saved.insert(saved.end(), sight.masks.begin(), sight.masks.end());
     saved.insert(saved.end(), {out, lse});
     context->save_for_backward(std::move(saved));
@@ -72,6 +96,7 @@ class Attend : public torch::autograd::Function<Attend> {
     for (const Visible one : sight.visible) visible.push_back(static_cast<std::int64_t>(one));
     context->saved_data["visible"] = visible;
     context->saved_data["scale"] = sight.scale;
+    context->saved_data["is_by_device"] = sight.is_by_device;
     return out;
   }
 
@@ -84,9 +109,15 @@ class Attend : public torch::autograd::Function<Attend> {
     for (std::size_t i = 0; i < count; ++i)
       wanted.push_back({context->needs_input_grad(3 * i), context->needs_input_grad(3 * i + 1), context->needs_input_grad(3 * i + 2)});
     const std::vector<at::Tensor> masks(saved.begin() + static_cast<std::ptrdiff_t>(3 * count), saved.end() - 2);
-    const std::vector<PartSlopes> found = attention_slopes(assemble(visible, saved, masks), context->saved_data["scale"].toDouble(),
-                                                           saved[4 * count], saved[4 * count + 1], slopes[0], wanted);
+    const std::vector<AttentionPart> parts = assemble(visible, saved, masks);
+    const double scale = context->saved_data["scale"].toDouble();
     torch::autograd::variable_list out = {{}};
+    if (context->saved_data["is_by_device"].toBool()) {
+      const torch::autograd::variable_list plain = plain_slopes(parts, scale, slopes[0]);
+      out.insert(out.end(), plain.begin(), plain.end());
+      return out;
+    }
+    const std::vector<PartSlopes> found = attention_slopes(parts, scale, saved[4 * count], saved[4 * count + 1], slopes[0], wanted);
     for (const PartSlopes& part : found) out.insert(out.end(), {part.queries, part.keys, part.values});
     return out;
   }
@@ -108,8 +139,8 @@ at::Tensor attend(const Sight& sight, const std::vector<at::Tensor>& tensors, st
   return Attend::apply(sight, tensors[Index]...);
 }
 
-at::Tensor attention_recorded(std::span<const AttentionPart> parts, double scale) {
-  Sight sight{{}, {}, scale};
+at::Tensor attention_recorded(std::span<const AttentionPart> parts, double scale, bool is_by_device) {
+  Sight sight{{}, {}, scale, is_by_device};
   std::vector<at::Tensor> tensors;
   for (const AttentionPart& part : parts) {
     sight.visible.push_back(part.visible);
@@ -159,13 +190,18 @@ at::Tensor attention(std::span<const AttentionPart> parts, double scale) {
   bool is_traced = false;
   for (const AttentionPart& part : parts) is_traced = is_traced || is_recorded(part.queries, part.keys, part.values);
   const bool has_gradient = dtype == at::kFloat && parts.size() <= kMostRecorded;
+  if (const CudaKernels* device = device_kernels(first); fits_device(device, parts)) {
+    if (!is_traced) return by_device(*device, parts, scale);
+    if (parts.size() <= kMostRecorded) return attention_recorded(parts, scale, true);
+    return attention_reference(parts, scale);
+  }
   if (is_reference_forced() || !has_flash || (is_traced && !has_gradient)) return attention_reference(parts, scale);
 
-  if (is_traced) return attention_recorded(parts, scale);
+  if (is_traced) return attention_recorded(parts, scale, false);
   if (dtype == at::kFloat) return attention_blocks(parts, scale);
-  Partial total = flash(parts.front(), scale);
+  PartialAttention total = flash(parts.front(), scale);
   for (const AttentionPart& part : parts.subspan(1)) {
-    const Partial next = flash(part, scale);
+    const PartialAttention next = flash(part, scale);
     const at::Tensor lse = at::logaddexp(total.lse, next.lse);
     total.out = total.out.mul((total.lse - lse).exp().unsqueeze(-1)) + next.out.mul((next.lse - lse).exp().unsqueeze(-1));
     total.lse = lse;

@@ -1,6 +1,6 @@
 // Ladder: (1) plain: per chunk of rows a product, log-softmax, its gradient, two products; any device and float dtype. (2)
 // shipped on the CPU for f32: the products by tiles of fixed size, each by one thread, and two passes over a row of logits that
-// turn it into its own gradient (rows.h).
+// turn it into its own gradient (rows.h). (3) on a CUDA device: (1) with those two passes in one kernel (cuda/loss_rows.h).
 #include "kernels/cross_entropy.h"
 
 #include <ATen/ATen.h>
@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "kernels/device_kernels.h"
 #include "kernels/gradient.h"
 #include "kernels/linear.h"
 #include "kernels/policy.h"
@@ -116,7 +117,9 @@ Answer compute_fast(const at::Tensor& rows, const at::Tensor& head, const Aim& a
 Answer compute_plain(const at::Tensor& rows, const at::Tensor& head, const Aim& aim, bool wants_rows, bool wants_head) {
   const std::int64_t count = rows.size(0), at_once = chunk_rows(head.size(0));
   const auto wide = rows.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-  const bool is_soft = aim.teacher_rows.defined();
+  const bool is_soft = aim.teacher_rows.defined(), wants_slopes = wants_rows || wants_head;
+  const CudaKernels* device = device_kernels(rows);
+  const bool has_kernel = device && device->loss_rows && !is_soft && wide == at::kFloat;
   const at::Tensor words = head.to(rows.scalar_type());
   Answer answer{at::zeros({}, at::kDouble), at::empty({count}, rows.options().dtype(wide)),
                 wants_rows ? at::empty_like(rows) : at::Tensor(),
@@ -124,21 +127,31 @@ Answer compute_plain(const at::Tensor& rows, const at::Tensor& head, const Aim& 
   for (std::int64_t first = 0; first < count; first += at_once) {
     const std::int64_t here = std::min(at_once, count - first);
     const at::Tensor x = rows.narrow(0, first, here);
-    const at::Tensor log_shares = at::log_softmax(at::linear(x, words).to(wide), -1);
     const at::Tensor weights = aim.weights.narrow(0, first, here).to(rows.device(), wide).unsqueeze(1);
-    at::Tensor values, slope = log_shares.exp();
-    if (is_soft) {
-      const at::Tensor wanted =
-          at::log_softmax(linear_reference(aim.teacher_rows.narrow(0, first, here), aim.teacher_head).to(wide), -1);
-      values = (wanted.exp() * (wanted - log_shares)).sum(1);
-      slope.sub_(wanted.exp());
+    at::Tensor slope = at::linear(x, words).to(wide), values;
+    if (has_kernel) {
+      slope = slope.contiguous();
+      values = at::empty({here}, slope.options());
+      launch("loss_rows", device->loss_rows,
+             {slope.mutable_data_ptr<float>(), aim.targets.const_data_ptr<std::int64_t>() + first, wants_slopes ? weights.const_data_ptr<float>() : nullptr,
+              values.mutable_data_ptr<float>(), here, slope.size(1)},
+             slope);
     } else {
-      const at::Tensor wanted = aim.targets.narrow(0, first, here).unsqueeze(1);
-      values = log_shares.gather(1, wanted).squeeze(1);
-      slope.scatter_add_(1, wanted, at::full_like(weights, -1));
+      const at::Tensor log_shares = at::log_softmax(slope, -1);
+      slope = log_shares.exp();
+      if (is_soft) {
+        const at::Tensor wanted =
+            at::log_softmax(linear_reference(aim.teacher_rows.narrow(0, first, here), aim.teacher_head).to(wide), -1);
+        values = (wanted.exp() * (wanted - log_shares)).sum(1);
+        slope.sub_(wanted.exp());
+      } else {
+        const at::Tensor wanted = aim.targets.narrow(0, first, here).unsqueeze(1);
+        values = log_shares.gather(1, wanted).squeeze(1);
+        slope.scatter_add_(1, wanted, at::full_like(weights, -1));
+      }
+      slope.mul_(weights);
     }
     answer.values.narrow(0, first, here).copy_(values);
-    slope.mul_(weights);
     if (wants_rows) answer.rows_slope.narrow(0, first, here).copy_(at::matmul(slope.to(rows.scalar_type()), words));
     if (wants_head) answer.head_slope.addmm_(slope.t(), x.to(wide));
   }
@@ -149,7 +162,7 @@ Answer compute_plain(const at::Tensor& rows, const at::Tensor& head, const Aim& 
 
 // All rows weigh something.
 Answer compute_weighed(const at::Tensor& rows, const at::Tensor& head, const Aim& aim, bool wants_rows, bool wants_head) {
-  if (!is_reference_forced() && rows.device().is_cpu() && rows.scalar_type() == at::kFloat) {
+  if (!is_reference_forced() && !device_kernels(rows) && rows.device().is_cpu() && rows.scalar_type() == at::kFloat) {
     const auto plain = [](const at::Tensor& x) { return x.defined() ? x.to(at::kFloat).contiguous() : x; };
     return compute_fast(rows.contiguous(), plain(head),
                         {aim.targets, plain(aim.teacher_rows), plain(aim.teacher_head), aim.weights}, wants_rows, wants_head);

@@ -1,6 +1,7 @@
 // Ladder: (1) reference: widen a fresh copy, at::linear. (2) few rows: one pass over the 8-bit weights with activations of 13 bits,
 // products of 16-bit pairs (rows.h), bound by reading; widening each weight to f32 instead is bound by arithmetic on CPUs with 128-bit
-// units. (3) many rows: widen into a scratch that is kept, then one sgemm.
+// units. (3) many rows: widen into a scratch that is kept, then one sgemm. (4) on a CUDA device few rows go through cuda/int8_product.h,
+// with activations as they are; many as in (1).
 #include "kernels/int8_linear.h"
 
 #include <ATen/ATen.h>
@@ -8,6 +9,7 @@
 
 #include <algorithm>
 
+#include "kernels/device_kernels.h"
 #include "kernels/few_rows.h"
 #include "kernels/policy.h"
 #include "kernels/rows.h"
@@ -61,11 +63,24 @@ at::Tensor widen(const Int8Weight& weight) {
   return wide;
 }
 
-bool fits(const at::Tensor& x) { return !is_reference_forced() && x.scalar_type() == at::kFloat; }
+bool fits(const at::Tensor& x) { return !is_reference_forced() && x.device().is_cpu() && x.scalar_type() == at::kFloat; }
+
+at::Tensor few_rows_on_device(const CudaKernels& device, const at::Tensor& x, const Int8Weight& weight) {
+  const at::Tensor rows = x.contiguous(), y = at::empty({x.size(0), weight.values.size(0)}, x.options());
+  launch("int8_product", device.int8_product,
+         {weight.values.const_data_ptr<std::int8_t>(), weight.scales.const_data_ptr<float>(), rows.const_data_ptr(), y.mutable_data_ptr(), number_of(x),
+          x.size(0), y.size(1), x.size(1)},
+         x);
+  return y;
+}
 
 }  // namespace
 
 Int8Weight rounded_to_int8(const at::Tensor& weight) {
+  if (!weight.device().is_cpu()) {
+    const Int8Weight here = rounded_to_int8(weight.to(at::kCPU));
+    return {here.values.to(weight.device()), here.scales.to(weight.device())};
+  }
   const std::int64_t out = weight.size(0), in = weight.size(1);
   const Int8Weight rounded{at::empty({out, in}, at::kChar), at::empty({out}, at::kFloat)};
   const RowKernels& kernel = row_kernels();
@@ -84,6 +99,11 @@ at::Tensor linear_reference(const at::Tensor& x, const Int8Weight& weight, const
 }
 
 at::Tensor linear(const at::Tensor& x, const Int8Weight& weight, const at::Tensor& bias) {
+  if (const CudaKernels* device = device_kernels(x)) {
+    if (!device->int8_product || !has_number(x.scalar_type()) || x.size(0) > kMostInt8Rows) return linear_reference(x, weight, bias);
+    const at::Tensor y = few_rows_on_device(*device, x, weight);
+    return bias.defined() ? y.add_(bias) : y;
+  }
   if (!fits(x)) return linear_reference(x, weight, bias);
   at::Tensor y;
   if (x.size(0) <= kFewRows) {  // each number is one thread's: no bit depends on how many there are

@@ -1,11 +1,12 @@
 // Ladder: (1) reference composition, five passes over x, and ten more for its gradient; (2) shipped on the CPU: one fused pass
-// a row, and one for the gradient (rows.h), which keeps x and one number a row.
+// a row, and one for the gradient (rows.h), which keeps x and one number a row; (3) the same on a CUDA device (cuda/rms_norm.h).
 #include "kernels/rms_norm.h"
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "kernels/device_kernels.h"
 #include "kernels/gradient.h"
 #include "kernels/policy.h"
 #include "kernels/rows.h"
@@ -16,6 +17,7 @@ namespace {
 // Rows whose part of the weight's gradient is summed up before it joins the others', in order: the sum is the same for any
 // number of threads.
 constexpr std::int64_t kRowsOfSum = 128;
+constexpr std::int64_t kMostSumsOfDevice = 1024;  // there a block goes through the rows of a sum: as few as keep all processors busy
 
 std::int64_t rows_of(const at::Tensor& x) { return x.numel() == 0 ? 0 : x.numel() / x.size(-1); }
 
@@ -35,6 +37,11 @@ at::Tensor normalise(const Rows& given, const at::Tensor& weight, double epsilon
   float* sum = given.added.defined() ? given.sum.mutable_data_ptr<float>() : nullptr;
   const void* added = sum ? given.added.const_data_ptr() : nullptr;
   const bool adds_narrow = sum && given.added.scalar_type() == at::kBFloat16;
+  if (const CudaKernels* device = device_kernels(x)) {
+    launch("rms_norm", device->rms_norm,
+           {in, added, sum ? number_of(given.added) : Number::kF32, sum, factor, out.mutable_data_ptr(), number_of(out), kept, rows, n, epsilon}, x);
+    return out;
+  }
   const RowKernels& kernel = row_kernels();
   const bool narrow = dtype == at::kBFloat16;
   float* wide_out = narrow ? nullptr : out.mutable_data_ptr<float>();
@@ -65,16 +72,22 @@ struct Slopes {
 Slopes derive(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& scales, const at::Tensor& given, const at::Tensor& sum_slope,
               bool wants_weight) {
   const at::Tensor slope = given.to(at::kFloat).contiguous(), more = sum_slope.defined() ? sum_slope.contiguous() : sum_slope;
-  const std::int64_t n = x.size(-1), rows = rows_of(x), sums = (rows + kRowsOfSum - 1) / kRowsOfSum;
+  const CudaKernels* device = device_kernels(x);
+  const std::int64_t n = x.size(-1), rows = rows_of(x), rows_of_sum = device ? (rows + kMostSumsOfDevice - 1) / kMostSumsOfDevice : kRowsOfSum;
+  const std::int64_t sums = rows == 0 ? 0 : (rows + rows_of_sum - 1) / rows_of_sum;
   const at::Tensor x_slope = at::empty_like(x), parts = wants_weight ? at::zeros({sums, n}, x.options()) : at::Tensor();
   const float *in = x.const_data_ptr<float>(), *factor = weight.const_data_ptr<float>(), *from = slope.const_data_ptr<float>(),
               *scale = scales.const_data_ptr<float>(), *other = more.defined() ? more.const_data_ptr<float>() : nullptr;
   float *out = x_slope.mutable_data_ptr<float>(), *part = wants_weight ? parts.mutable_data_ptr<float>() : nullptr;
+  if (device) {
+    launch("rms_norm_slope", device->rms_norm_slope, {in, factor, from, scale, other, out, part, rows, n, rows_of_sum}, x);
+    return {x_slope, wants_weight ? parts.sum(0) : at::Tensor()};
+  }
   const RowKernels& kernel = row_kernels();
   at::parallel_for(0, sums, 1, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t row = begin * kRowsOfSum; row < std::min(rows, end * kRowsOfSum); ++row) {
+    for (std::int64_t row = begin * rows_of_sum; row < std::min(rows, end * rows_of_sum); ++row) {
       kernel.rms_norm_backward(in + row * n, factor, from + row * n, scale[row], out + row * n,
-                               part ? part + row / kRowsOfSum * n : nullptr, n);
+                               part ? part + row / rows_of_sum * n : nullptr, n);
       if (other) kernel.add_f32(out + row * n, other + row * n, out + row * n, n);
     }
   });
@@ -126,8 +139,10 @@ class AddRmsNorm : public torch::autograd::Function<AddRmsNorm> {
 };
 
 bool fits(const at::Tensor& x, const at::Tensor& weight, at::ScalarType dtype) {
-  return x.device().is_cpu() && x.scalar_type() == at::kFloat && x.is_contiguous() && weight.is_contiguous() &&
-         (dtype == at::kFloat || dtype == at::kBFloat16) && !is_reference_forced();
+  const CudaKernels* device = device_kernels(x);
+  const bool is_here = device ? device->rms_norm && device->rms_norm_slope : x.device().is_cpu();
+  return is_here && x.scalar_type() == at::kFloat && x.is_contiguous() && weight.scalar_type() == at::kFloat && weight.is_contiguous() &&
+         has_number(dtype) && !is_reference_forced();
 }
 
 }  // namespace
@@ -148,7 +163,7 @@ AddedNorm add_rms_norm_reference(const at::Tensor& x, const at::Tensor& added, c
 
 AddedNorm add_rms_norm(const at::Tensor& x, const at::Tensor& added, const at::Tensor& weight, double epsilon, at::ScalarType dtype) {
   const auto type = added.scalar_type();
-  if (!fits(x, weight, dtype) || !added.is_contiguous() || added.sizes() != x.sizes() || (type != at::kFloat && type != at::kBFloat16)) {
+  if (!fits(x, weight, dtype) || !added.is_contiguous() || added.sizes() != x.sizes() || !has_number(type)) {
     const at::Tensor sum = x + added;
     return {sum, rms_norm(sum, weight, epsilon, dtype)};
   }

@@ -1,11 +1,12 @@
 // Ladder: (1) reference composition, four products and a copy; (2) shipped on the CPU for f32 and bf16: one pass a row
-// (rows.h). The gradient is the turn back: the same pass with the other sign of the sines.
+// (rows.h); (3) the same on a CUDA device (cuda/rotary.h). The gradient is the turn back: the same pass with the other sign of the sines.
 #include "kernels/rotary.h"
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "kernels/device_kernels.h"
 #include "kernels/gradient.h"
 #include "kernels/policy.h"
 #include "kernels/rows.h"
@@ -19,10 +20,17 @@ at::Tensor turn(const at::Tensor& x, const at::Tensor& cosine, const at::Tensor&
   const bool by_token = x.stride(1) < x.stride(2);
   at::Tensor out =
       by_token ? at::empty({batch, count, heads, size}, x.options()).transpose(1, 2) : at::empty(x.sizes(), x.options());
-  const RowKernels& kernel = row_kernels();
   const float* cosines = cosine.const_data_ptr<float>();
   const float* sines = sine.const_data_ptr<float>();
   const std::int64_t half = size / 2;
+  if (const CudaKernels* device = device_kernels(x)) {
+    launch("rotary", device->rotary,
+           {x.const_data_ptr(), out.mutable_data_ptr(), cosines, sines, batch, heads, count, half,
+            {x.stride(0), x.stride(1), x.stride(2)}, {out.stride(0), out.stride(1), out.stride(2)}, number_of(x)},
+           x);
+    return out;
+  }
+  const RowKernels& kernel = row_kernels();
   // Addresses and strides are asked for once: with the heads' short rows they would cost as much as the turn.
   const auto rows = [&](const auto* from, auto* to, const auto turn_row) {
     const std::int64_t from_batch = x.stride(0), from_head = x.stride(1), from_token = x.stride(2);
@@ -71,9 +79,11 @@ at::Tensor rotary_reference(const at::Tensor& x, const at::Tensor& cosine, const
 }
 
 at::Tensor rotary(const at::Tensor& x, const at::Tensor& cosine, const at::Tensor& sine) {
-  const bool is_known = x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16;
-  const bool fits = x.device().is_cpu() && is_known && x.dim() == 4 && x.stride(3) == 1 && cosine.is_contiguous() &&
-                    sine.is_contiguous() && !cosine.requires_grad() && !sine.requires_grad();
+  const CudaKernels* device = device_kernels(x);
+  const bool is_here = device ? device->rotary != nullptr : x.device().is_cpu();
+  const bool is_known = has_number(x.scalar_type()) && cosine.scalar_type() == at::kFloat && sine.scalar_type() == at::kFloat;
+  const bool fits = is_here && is_known && x.dim() == 4 && x.stride(3) == 1 && cosine.is_contiguous() && sine.is_contiguous() &&
+                    cosine.dim() == 2 && cosine.size(0) == x.size(2) && sine.sizes() == cosine.sizes() && !cosine.requires_grad() && !sine.requires_grad();
   if (is_reference_forced() || !fits) return rotary_reference(x, cosine, sine);
   return is_recorded(x) ? Rotary::apply(x, cosine, sine) : turn(x, cosine, sine);
 }

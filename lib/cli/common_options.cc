@@ -159,7 +159,7 @@ const Option kRows[] = {
      .affects_bytes = true,
      .help = "keep the model's matrices as stored, or rounded to 8 bits",
      .manual = "How the matrices of the model are kept:\n.Cm stored ,\nin the numbers of\n.Fl \\-dtype ,\nor\n.Cm int8 ,\nrounded to 8 bits when "
-               "they are loaded, with a scale for each row: a token is generated in about half the time of bf16, on CPUs only.\nMemories "
+               "they are loaded, with a scale for each row: on CPUs a token is generated in about half the time of bf16.\nMemories "
                "made that way differ a little from those of\n.Xr uio-compress 1 ,\nso nothing that is kept is made or verified with "
                "it.",
      .store = [](Settings& s, const Given& g) { s.choice.weights = parse_choice(g.option, g.text, g.choices); }},

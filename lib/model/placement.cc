@@ -3,9 +3,12 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
+#include <algorithm>
 #include <charconv>
+#include <vector>
 
 #include "base/error.h"
+#include "kernels/device_check.h"
 #include "kernels/policy.h"
 #include "model/checkpoint.h"
 #include "model/cuda_plugin.h"
@@ -13,6 +16,20 @@
 
 namespace uio {
 namespace {
+
+// Hands the plugin's kernels down to the ops, once for each device.
+void prepare_kernels(at::Device device, Host& host) {
+  static std::vector<at::Device> prepared;
+  if (kernels::is_reference_forced() || std::ranges::find(prepared, device) != prepared.end()) return;
+  prepared.push_back(device);
+  const auto get = reinterpret_cast<const kernels::CudaKernels* (*)()>(cuda_symbol("uio_cuda_kernels"));
+  const kernels::CudaKernels* table = get ? get() : nullptr;
+  if (table == nullptr || table->version != kernels::kCudaKernelsVersion) {
+    host.note("device: " + device.str() + ": libuio_cuda.so is of another version: plain compositions used");
+    return;
+  }
+  for (const std::string& fault : kernels::take_device_kernels(*table, device)) host.note("device: " + device.str() + ": " + fault);
+}
 
 // "auto:N" is not for people: it is how one of several processes on a machine says which GPU would be its own.
 at::Device choose_device(const std::string& name, Host& host) {
@@ -29,7 +46,9 @@ at::Device choose_device(const std::string& name, Host& host) {
   const CudaDevices found = find_cuda_devices();
   if (index < found.count) {
     host.note("device: cuda:" + std::to_string(index));
-    return at::Device(at::kCUDA, static_cast<at::DeviceIndex>(index));
+    const at::Device device(at::kCUDA, static_cast<at::DeviceIndex>(index));
+    prepare_kernels(device, host);
+    return device;
   }
   if (kind != "auto" || found.count > 0) {
     const std::string reason = found.count > 0 ? "the machine has " + std::to_string(found.count) : found.reason;
@@ -61,16 +80,16 @@ Placement choose_placement(const ModelChoice& choice, Host& host) {
 
   if (choice.weights != "stored" && choice.weights != "int8") throw Error(ErrorKind::kUsage, "bad weights", choice.weights, "expected stored or int8");
   placement.computed = placement.stored;
+  placement.int8_weights = choice.weights == "int8";
+  std::string rows;
   if (placement.device.is_cpu()) {
-    placement.int8_weights = choice.weights == "int8";
     const bool has_products = placement.stored != at::kBFloat16 || kernels::cpu_has_bf16_products();
     const bool is_narrow = placement.stored != at::kDouble && placement.int8_weights;
     if (placement.stored == at::kHalf || !has_products || is_narrow) placement.computed = at::kFloat;
-    host.note(std::string("numbers: stored ") + c10::toString(placement.stored) + (placement.int8_weights ? ", weights int8" : "") + ", computed " +
-              c10::toString(placement.computed) + ", row kernels " + kernels::instruction_set());
-  } else if (choice.weights == "int8") {
-    throw Error(ErrorKind::kDevice, "int8 weights are for CPUs", choice.device, "the model would compute on a GPU", "--device cpu, or --weights stored");
+    rows = std::string(", row kernels ") + kernels::instruction_set();
   }
+  host.note(std::string("numbers: stored ") + c10::toString(placement.stored) + (placement.int8_weights ? ", weights int8" : "") + ", computed " +
+            c10::toString(placement.computed) + rows);
   return placement;
 }
 

@@ -33,7 +33,10 @@ struct Keys {
 Run run_attention(const std::vector<Keys>& parts) {
   return [=](const Tensors& in) {
     std::vector<AttentionPart> built;
-    for (std::size_t i = 0; i < parts.size(); ++i) built.push_back({in[3 * i], in[3 * i + 1], in[3 * i + 2], parts[i].visible, parts[i].mask});
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+      const at::Tensor mask = parts[i].mask.defined() ? parts[i].mask.to(in[0].device()) : parts[i].mask;
+      built.push_back({in[3 * i], in[3 * i + 1], in[3 * i + 2], parts[i].visible, mask});
+    }
     return kernels::attention(built, kScale);
   };
 }

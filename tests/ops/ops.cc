@@ -1,9 +1,11 @@
-// Walks through the table of ops: `ops MODE [OP...]`.
+// Walks through the table of ops: `ops MODE [--device DEVICE] [OP...]`.
 //   test     every case against the definition in f64, by the fast path and by the plain composition
 //   grad     gradients against those of the definition in f64, and by differences where a case is small
 //   perf     time of each timed case beside the bound of its bytes or its products, in the same run: a JSON line each
 //   support  which row kernels were compiled, run here and are used; with which types each op calls no arithmetic but its own, and what it
 //           calls of LibTorch's otherwise: a JSON line for each way that its cases go
+// DEVICE is cpu; cuda (libuio_cuda.so's kernels as they are, not as its self-check would leave them), where without a GPU the status is 77; or
+// emulated: the bodies of the CUDA kernels run by the CPU, for test and grad.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <ATen/record_function.h>
@@ -15,11 +17,15 @@
 #include <set>
 
 #include "bench/yardsticks.h"
+#include "kernels/device_kernels.h"
 #include "kernels/policy.h"
+#include "model/cuda_plugin.h"
 #include "ops/gradient_errors.h"
 #include "ops/op_table.h"
 #include "ops/row_builds.h"
+#include "ops/on_device.h"
 #include "unit/kernels/force_reference.h"
+#include "unit/kernels/fibre_launch.h"
 
 namespace {
 
@@ -61,20 +67,22 @@ Taken take(const Case& one) {
   return taken;
 }
 
-void check_values(const OpCases& op, Verdict& verdict) {
+void check_values(const OpCases& op, at::Device device, Verdict& verdict) {
   for (const Case& one : op.cases) {
     const Taken taken = take(one);
+    const Run run = on_device(one.run, device);
     const at::Tensor exact = one.slow(taken.wide);
-    const double fast = test::mean_square_error(one.run(taken.narrow), exact);
+    const double fast = test::mean_square_error(run(taken.narrow), exact);
     std::string error = fast < one.bound ? "" : with("differs by", fast);
     const test::ForceReference forced;
-    const double plain = test::mean_square_error(one.run(taken.narrow), exact);
+    const double plain = test::mean_square_error(run(taken.narrow), exact);
     if (!(plain < one.bound)) error += with(" the plain composition differs by", plain);
     verdict.add(op.name, one.name, error);
   }
 }
 
-void check_slopes(const OpCases& op, Verdict& verdict) {
+// `is_elsewhere`: not by the CPU's kernels, and LibTorch's products may depend on the number of threads.
+void check_slopes(const OpCases& op, at::Device device, bool is_elsewhere, Verdict& verdict) {
   for (const Case& one : op.cases) {
     if (one.slope_bound == 0) continue;
     Tensors values;
@@ -83,13 +91,37 @@ void check_slopes(const OpCases& op, Verdict& verdict) {
       values.push_back(input.value);
       dtypes.push_back(input.dtype);
     }
-    std::string error = test::gradient_error(one.run, one.slow, values, dtypes, one.slope_bound, one.any_threads);
-    if (error.empty() && one.by_differences) error = test::difference_error(one.run, values);
+    const Run run = on_device(one.run, device);
+    std::string error = test::gradient_error(run, one.slow, values, dtypes, one.slope_bound, one.any_threads && !is_elsewhere);
+    if (error.empty() && one.by_differences) error = test::difference_error(run, values);
     verdict.add(op.name, one.name, error);
   }
 }
 
 constexpr int kRuns = 7;
+constexpr int kSkipped = 77;  // the status of tests that could not be run
+
+// The same on a GPU, whose clock stops when all that was queued is done; bounds by a product and a copy there.
+void time_costs(const OpCases& op, at::Device device) {
+  const c10::InferenceMode no_gradients;
+  constexpr std::int64_t kSize = 8192, kCopied = std::int64_t{1} << 28;
+  const at::Tensor from = at::ones({kCopied}, at::TensorOptions(device)), to = at::empty_like(from);
+  for (const Cost& cost : op.costs) {
+    Tensors inputs;
+    for (const at::Tensor& x : cost.inputs()) inputs.push_back(x.defined() ? x.to(device) : x);
+    const at::Tensor factor = at::ones({kSize, kSize}, at::TensorOptions(device).dtype(cost.products));
+    const auto waited = [&](const std::function<void()>& work) { return [&device, work] { work(), wait_for(device); }; };
+    const std::function<void()> product = waited([&] { at::matmul(factor, factor); }), copy = waited([&] { at::Tensor(to).copy_(from); });
+    const bench::Pair rates = bench::in_turn(3, product, copy);
+    const double product_rate = 2.0 * kSize * kSize * kSize / bench::middle(rates.work), copy_rate = 8.0 * kCopied / bench::middle(rates.yardstick);
+    const bool is_copy = cost.bytes / copy_rate > cost.flops / product_rate;
+    const double amount = is_copy ? cost.bytes : cost.flops, rate = is_copy ? copy_rate : product_rate;
+    const bench::Pair pair = bench::in_turn(kRuns, waited([&] { cost.run(inputs); }), is_copy ? copy : product);
+    const double seconds = bench::middle(pair.work);
+    bench::print({{"op", op.name}, {"case", cost.name}, {"device", device.str()}, {"seconds", seconds}, {is_copy ? "bytes" : "flops", amount},
+                  {"machine_rate", rate}, {"of_bound", amount / rate / seconds}, {"runs", pair.work}});
+  }
+}
 
 void time_costs(const OpCases& op) {
   const c10::InferenceMode no_gradients;
@@ -155,11 +187,28 @@ void show_builds() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::string mode = argc > 1 ? argv[1] : "";
-  const std::set<std::string> wanted(argv + std::min(argc, 2), argv + argc), modes = {"test", "grad", "perf", "support"};
-  if (!modes.contains(mode)) {
-    std::fprintf(stderr, "usage: ops test|grad|perf|support [OP...]\n");
+  std::vector<std::string> words(argv + 1, argv + argc);
+  std::string device_name = "cpu";
+  if (const auto at = std::ranges::find(words, "--device"); at != words.end() && at + 1 != words.end()) {
+    device_name = at[1];
+    words.erase(at, at + 2);
+  }
+  const std::string mode = words.empty() ? "" : words.front();
+  const std::set<std::string> wanted(words.begin() + !words.empty(), words.end()), modes = {"test", "grad", "perf", "support"};
+  const bool is_known = device_name == "cpu" || device_name == "cuda" || (device_name == "emulated" && mode != "perf" && mode != "support");
+  if (!modes.contains(mode) || !is_known) {
+    std::fprintf(stderr, "usage: ops test|grad|perf|support [--device cpu|cuda|emulated] [OP...]\n");
     return 2;
+  }
+  if (device_name == "cuda" && find_cuda_devices().count == 0) {
+    std::printf("no case looked at: %s\n", find_cuda_devices().reason.c_str());
+    return kSkipped;
+  }
+  const at::Device device(device_name == "cuda" ? at::kCUDA : at::kCPU);
+  if (device_name == "emulated") kernels::set_device_kernels(&test::emulated_kernels(), at::kCPU);
+  if (device_name == "cuda") {
+    const auto kernels_of = reinterpret_cast<const kernels::CudaKernels* (*)()>(cuda_symbol("uio_cuda_kernels"));
+    if (kernels_of) kernels::set_device_kernels(kernels_of());
   }
   const std::vector<OpCases> table = op_table();
   for (const std::string& name : wanted) {
@@ -175,9 +224,9 @@ int main(int argc, char** argv) {
   Verdict verdict;
   for (const OpCases& op : table) {
     if (!wanted.empty() && !wanted.contains(op.name)) continue;
-    if (mode == "test") check_values(op, verdict);
-    if (mode == "grad") check_slopes(op, verdict);
-    if (mode == "perf") time_costs(op);
+    if (mode == "test") check_values(op, device, verdict);
+    if (mode == "grad") check_slopes(op, device, device_name != "cpu", verdict);
+    if (mode == "perf") device.is_cpu() ? time_costs(op) : time_costs(op, device);
     if (mode == "support") show_support(op);
   }
   return mode == "test" || mode == "grad" ? verdict.status() : 0;

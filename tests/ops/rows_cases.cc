@@ -119,7 +119,10 @@ OpCases add_rms_norm_cases() {
         return {{leaf(normal({3, 2, 6}, 3).transpose(0, 1)), at::kFloat}, {leaf(normal({2, 3, 6}, 5)), at::kFloat}, {leaf(normal({6}, 4)), at::kFloat}};
       },
       at::kFloat, 1e-5);
-  add("3x6 f64", []() -> std::vector<Input> { return {{leaf(normal({3, 6}, 3)), at::kDouble}, {leaf(normal({3, 6}, 5)), at::kDouble}, {leaf(normal({6}, 4)), at::kDouble}}; },
+  add("3x6 f64",
+      []() -> std::vector<Input> {
+        return {{leaf(normal({3, 6}, 3)), at::kDouble}, {leaf(normal({3, 6}, 5)), at::kDouble}, {leaf(normal({6}, 4)), at::kDouble}};
+      },
       at::kDouble, 1e-9);
   op.cases[op.cases.size() - 2].by_differences = true;
   constexpr std::int64_t kRows = 8192, kWidth = 2048;

@@ -11,4 +11,8 @@ set_target_properties(ops PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR
 foreach(mode test grad)
   add_test(NAME ops_${mode} COMMAND ops ${mode})
   set_tests_properties(ops_${mode} PROPERTIES LABELS unit)
+  add_test(NAME ops_${mode}_cuda COMMAND ops ${mode} --device cuda)
+  add_test(NAME ops_${mode}_emulated COMMAND ops ${mode} --device emulated rms_norm add_rms_norm swiglu rotary attention cross_entropy int8_linear)
+  set_tests_properties(ops_${mode}_cuda PROPERTIES LABELS unit SKIP_RETURN_CODE 77)
+  set_tests_properties(ops_${mode}_emulated PROPERTIES LABELS unit)
 endforeach()
