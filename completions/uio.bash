@@ -89,13 +89,14 @@ _uio_decode() {
     -a | --adapter) _uio_directories ;;
     --method) _uio_words 'uio fot' ;;
     --search) _uio_words 'dense exact index' ;;
+    --memory-dir) _uio_directories ;;
     --device) _uio_words 'auto cpu cuda' ;;
     --dtype) _uio_words 'auto f32 bf16 f16 f64' ;;
     --weights) _uio_words 'stored int8' ;;
     -o | --output) _uio_files ;;
     --progress) _uio_words 'auto always never' ;;
     -p | --prompt | --system | -n | --max-tokens | --temperature | --top-k | --top-p | --min-p | --repeat-penalty | --stop | --retrieve | --batch | --memory-layers | --nearest | --probe | -l | --segment-length | --memory-length | -j | --threads | --seed | --level) COMPREPLY=() ;;
-    *) _uio_operand '-p --prompt -f --prompt-file --chat --system --parse-special -n --max-tokens --temperature --top-k --top-p --min-p --repeat-penalty --stop --ignore-eos --save --jsonl --overflow --retrieve --batch -m --model -a --adapter --method --memory-layers --search --nearest --probe -l --segment-length --memory-length --device --dtype --weights -j --threads --seed -o --output --level --force -q --quiet -v --verbose --progress -h --help -V --version' ;;
+    *) _uio_operand '-p --prompt -f --prompt-file --chat --system --parse-special -n --max-tokens --temperature --top-k --top-p --min-p --repeat-penalty --stop --ignore-eos --save --jsonl --overflow --retrieve --batch -m --model -a --adapter --method --memory-layers --search --nearest --probe --memory-dir -l --segment-length --memory-length --device --dtype --weights -j --threads --seed -o --output --level --force -q --quiet -v --verbose --progress -h --help -V --version' ;;
   esac
 }
 complete -F _uio_decode uio-decode
@@ -116,13 +117,14 @@ _uio_score() {
     -a | --adapter) _uio_directories ;;
     --method) _uio_words 'uio fot' ;;
     --search) _uio_words 'dense exact index' ;;
+    --memory-dir) _uio_directories ;;
     --device) _uio_words 'auto cpu cuda' ;;
     --dtype) _uio_words 'auto f32 bf16 f16 f64' ;;
     --weights) _uio_words 'stored int8' ;;
     -o | --output) _uio_files ;;
     --progress) _uio_words 'auto always never' ;;
     --lengths | --samples | --documents-in-memory | --last | --tolerance | --retrieve | --memory-layers | --nearest | --probe | -l | --segment-length | --memory-length | -j | --threads | --seed) COMPREPLY=() ;;
-    *) _uio_operand '--task --lengths --unit --samples --documents-in-memory --context --last --per-token --memory --recall --verify --tolerance --overflow --retrieve --lines --jsonl --replace-invalid --form --precision -m --model -a --adapter --method --memory-layers --search --nearest --probe -l --segment-length --memory-length --device --dtype --weights -j --threads --seed -o --output -f --force -q --quiet -v --verbose --progress -h --help -V --version' ;;
+    *) _uio_operand '--task --lengths --unit --samples --documents-in-memory --context --last --per-token --memory --recall --verify --tolerance --overflow --retrieve --lines --jsonl --replace-invalid --form --precision -m --model -a --adapter --method --memory-layers --search --nearest --probe --memory-dir -l --segment-length --memory-length --device --dtype --weights -j --threads --seed -o --output -f --force -q --quiet -v --verbose --progress -h --help -V --version' ;;
   esac
 }
 complete -F _uio_score uio-score

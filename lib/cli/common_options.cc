@@ -99,6 +99,15 @@ const Option kRows[] = {
      .manual = "How much of an index\n.Fl \\-search Cm index\nlooks at: so many lists of an\n.Cm ivf\nor\n.Cm ivfpq ,\nand so many keys held at once in the walk "
                "through an\n.Cm hnsw .\nMore finds more and takes longer.\nThe default is a part of the lists, or 256 keys.",
      .store = [](Settings& s, const Given& g) { s.choice.probe = static_cast<std::uint32_t>(parse_whole(g.option, g.text, 1, kMostTokens)); }},
+    {.programs = kDecode | kScore,
+     .category = Category::kModel,
+     .name = "memory-dir",
+     .value = "DIR",
+     .completion = Completion::kDirectory,
+     .help = "keep the memory of long texts in DIR instead of in RAM, where --search looks for the nearest keys",
+     .manual = "With\n.Fl \\-search Cm exact\nor\n.Cm index ,\nkeep the keys and values of memory layers that are made of a text in a file in\n.Ar DIR ,\nbut for some "
+               "megabytes in RAM, and search them there.\nThe file has no name and is gone when the program ends, however it ends.\nWhat is computed is the same.",
+     .store = [](Settings& s, const Given& g) { s.choice.memory_dir = file_name(g); }},
     {.programs = kSegment | kTensorPrograms,
      .category = Category::kModel,
      .short_name = 'l',

@@ -30,6 +30,7 @@ struct ModelChoice {
   std::string search = "dense";             // of fot, what queries see of the memory: dense (all of it), exact or index (the nearest keys, found by either)
   std::uint32_t nearest = 128;              // of exact and index: so many keys, for each query and head
   std::uint32_t probe = 0;                  // of index: how much of it is looked at; 0: chosen
+  std::string memory_dir;                   // of exact and index: folder for the memory of long texts; empty: all of it stays in RAM
   bool reference = false;            // UIO_FORCE_REFERENCE=1: plain compositions instead of the fast kernels
   std::string cache_dir;             // where hashes of weights are remembered; empty: nowhere
 };

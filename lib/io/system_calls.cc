@@ -28,6 +28,7 @@ SystemCalls& system_calls() {
       ::flock,
       ::futimens,
       ::mmap,
+      ::pread,
   };
   return calls;
 }

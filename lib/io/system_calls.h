@@ -28,6 +28,7 @@ struct SystemCalls {
   int (*flock)(int file, int operation);
   int (*futimens)(int file, const struct timespec times[2]);
   void* (*mmap)(void* address, std::size_t size, int protection, int flags, int file, off_t offset);
+  ssize_t (*pread)(int file, void* buffer, std::size_t size, off_t offset);
 };
 
 // The table in use; the kernel's until a test replaces members. Not for use by several threads while it is changed.

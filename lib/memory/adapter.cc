@@ -4,6 +4,7 @@
 #include <ATen/CPUGeneratorImpl.h>
 
 #include <cmath>
+#include <filesystem>
 #include <set>
 
 #include "base/error.h"
@@ -115,6 +116,16 @@ void check_positions(const Adapter& adapter, const Model& model) {
   throw Error(ErrorKind::kMismatch, "segment too long for the model", model.directory(),
               "L " + std::to_string(adapter.config.segment_length) + " with M " + std::to_string(adapter.config.memory_length) + " needs " +
                   std::to_string(last) + " positions, the model has " + std::to_string(capacity));
+}
+
+const std::string& checked_spill_folder(const ModelChoice& choice, const Model& model) {
+  const std::string& folder = choice.memory_dir;
+  const std::string what = "memory cannot be kept in a folder";
+  if (choice.search == "dense") throw Error(ErrorKind::kUsage, what, folder, "all of it is to be seen", "--search exact looks for the nearest keys");
+  if (!model.placement().device.is_cpu()) throw Error(ErrorKind::kUsage, what, folder, "it is searched by the CPU", "--device cpu");
+  std::error_code failed;
+  if (!std::filesystem::is_directory(folder, failed)) throw Error(ErrorKind::kIo, what, folder, path_exists(folder) ? "it is not a directory" : "no such directory");
+  return folder;
 }
 
 }  // namespace
@@ -300,6 +311,7 @@ Adapter window_adapter(const ModelChoice& choice, const Model& model) {
   adapter.window.nearest = choice.search == "dense" ? 0 : choice.nearest;
   adapter.window.by_index = choice.search == "index";
   adapter.window.probe = choice.probe;
+  if (!choice.memory_dir.empty()) adapter.window.spill_folder = checked_spill_folder(choice, model);
   std::vector<std::int64_t>& layers = adapter.window.memory.layers;
   if (!choice.memory_layers.empty()) layers = checked_memory_layers(choice.memory_layers, c.layers, model.directory());
   if (layers.empty())

@@ -53,14 +53,23 @@ class DecoderSession {
   const std::vector<std::int32_t>& local() const { return local_; }
   // Segments compressed since the last call.
   std::vector<Compressed> take_compressed() { return std::exchange(compressed_, {}); }
+  // From now on none of them are kept to be taken.
+  void drop_compressed() { keeps_compressed_ = false; }
 
  protected:
   virtual TokenContext& context() = 0;
   // ids [1, count] int64.
   static at::Tensor ids_of(const std::int32_t* tokens, std::int64_t count);
 
+  void note_compressed(Compressed one) {
+    if (keeps_compressed_) compressed_.push_back(std::move(one));
+  }
+
   std::vector<std::int32_t> local_;
+
+ private:
   std::vector<Compressed> compressed_;
+  bool keeps_compressed_ = true;
 };
 
 }  // namespace uio

@@ -51,17 +51,21 @@ class LayerRows : public kernels::FarRows {
   template <typename Real>
   const Real* read(Side side, std::int64_t matrix, std::int64_t begin, std::int64_t count, Real* to) const {
     const at::Tensor& grown = side == Side::kKeys ? keys_ : values_;
-    if (begin >= memory_.stored_length_) return read_grown(grown, matrix, begin - memory_.stored_length_, count, to);
-    const std::int64_t end = begin + count;
+    const std::int64_t end = begin + count, grown_begin = memory_.length() - memory_.grown_length_;
+    if (begin >= grown_begin) return read_grown(grown, matrix, begin - grown_begin, count, to);
     Real* next = to;
     for (const FarMemory::Stored& piece : memory_.stored_) {
       const std::int64_t first = std::max(begin, piece.begin), last = std::min(end, piece.begin + piece.count);
       if (first >= last) continue;
-      read_stored(piece.memory->rows, side, matrix, first - piece.begin, last - first, next);
+      read_file(piece.memory->rows, side, matrix, first - piece.begin, last - first, side == Side::kKeys ? memory_.key_scale_ : 1, next);
       next += (last - first) * piece.memory->rows.head_size();
     }
-    if (end > memory_.stored_length_) {
-      const std::int64_t rows = end - memory_.stored_length_;
+    if (const std::int64_t first = std::max(begin, memory_.stored_length_), last = std::min(end, grown_begin); first < last) {
+      read_file(*memory_.spilled_, side, matrix, first - memory_.stored_length_, last - first, 1, next);
+      next += (last - first) * memory_.spilled_->head_size();
+    }
+    if (end > grown_begin) {
+      const std::int64_t rows = end - grown_begin;
       if (const Real* found = read_grown(grown, matrix, 0, rows, next); found != next) std::copy(found, found + rows * grown.size(2), next);
     }
     return to;
@@ -75,8 +79,9 @@ class LayerRows : public kernels::FarRows {
     return to;
   }
 
-  template <typename Real>
-  void read_stored(const StoredRows& rows, Side side, std::int64_t matrix, std::int64_t begin, std::int64_t count, Real* to) const {
+  // Of StoredRows or SpilledRows, times `factor`.
+  template <typename Rows, typename Real>
+  void read_file(const Rows& rows, Side side, std::int64_t matrix, std::int64_t begin, std::int64_t count, double factor, Real* to) const {
     const std::int64_t items = count * rows.head_size();
     const std::size_t bytes = static_cast<std::size_t>(items) * item_bytes(rows.dtype());
     if (scalar_type_of(rows.dtype()) == c10::CppTypeToScalarType<Real>::value) {
@@ -87,7 +92,6 @@ class LayerRows : public kernels::FarRows {
       rows.copy(side, static_cast<std::int64_t>(number_), matrix, begin, count, std::span(raw).first(bytes));
       widen(raw.data(), rows.dtype(), items, to);
     }
-    const double factor = side == Side::kKeys ? memory_.key_scale_ : 1;
     if (factor == 1) return;
     at::Tensor scaled = at::from_blob(to, {items}, c10::CppTypeToScalarType<Real>::value);
     scaled.copy_(scaled.to(computed_).mul(factor));
@@ -106,6 +110,33 @@ void FarMemory::add_stored(const std::shared_ptr<const StoredMemory>& stored, st
   stored_length_ += count;
 }
 
+void FarMemory::grow(std::int64_t count) {
+  grown_length_ += count;
+  if (settings_.spill_folder.empty() || settings_.nearest == 0 || kernels::is_reference_forced()) return;
+  if (!spilled_) {
+    const at::Tensor& keys = grown_.front().keys;
+    // What was made of the dtype of memories by widening alone goes back to it without a loss.
+    const DType computed = dtype_of(keys.scalar_type()), kept = settings_.memory.dtype;
+    const bool is_same = key_scale_ == 1 && at::promote_types(keys.scalar_type(), scalar_type_of(kept)) == keys.scalar_type();
+    const SpilledRows::Shape shape{static_cast<std::int64_t>(grown_.size()), keys.size(0) * keys.size(1), keys.size(3), is_same ? kept : computed};
+    spilled_ = std::make_unique<SpilledRows>(settings_.spill_folder, shape, settings_.spill_bytes);
+  }
+  while (grown_length_ >= spilled_->stretch()) spill();
+}
+
+// The first stretch of what grew goes to the file, what is behind it to the front.
+void FarMemory::spill() {
+  const std::int64_t stretch = spilled_->stretch(), rest = grown_length_ - stretch;
+  for (const RowBuffer& buffer : grown_) {
+    const auto as_kept = [&](const at::Tensor& rows) { return rows.narrow(2, 0, stretch).to(scalar_type_of(spilled_->dtype())).contiguous(); };
+    const at::Tensor keys = as_kept(buffer.keys), values = as_kept(buffer.values);
+    spilled_->write(bytes_of(keys), bytes_of(values));
+    for (const at::Tensor& rows : {buffer.keys, buffer.values})
+      if (rest > 0) rows.narrow(2, 0, rest).copy_(rows.narrow(2, stretch, rest).clone());
+  }
+  grown_length_ = rest;
+}
+
 kernels::AttentionPart FarMemory::grown_part(std::size_t number, const at::Tensor& queries) const {
   const RowBuffer& grown = grown_[number];
   return {queries, grown.keys.narrow(2, 0, grown_length_), grown.values.narrow(2, 0, grown_length_), kernels::Visible::kAll, {}};
@@ -116,7 +147,7 @@ at::Tensor FarMemory::attend(std::size_t number, const at::Tensor& queries, std:
     local.push_back(grown_part(number, queries));
     return kernels::attention(local, scale);
   }
-  if (stored_length_ == 0 && (!queries.is_cpu() || kernels::is_reference_forced()))
+  if (length() == grown_length_ && (!queries.is_cpu() || kernels::is_reference_forced()))
     return kernels::attention_nearest(local, grown_part(number, queries), settings_.nearest, scale);
 
   const LayerRows rows(*this, number, queries.scalar_type());

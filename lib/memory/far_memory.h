@@ -1,4 +1,4 @@
-// The memory of memory layers: raw keys and values that stay in the files of blobs, and behind them those that grew since.
+// The memory of memory layers: raw keys and values that stay in the files of blobs, behind them those that grew since: too many of them in a file, the last in RAM.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "io/spilled_rows.h"
 #include "kernels/attention.h"
 #include "kernels/far_search.h"
 #include "memory/adapter.h"
@@ -28,10 +29,11 @@ class FarMemory {
 
   // Keys, as they are attended to, and values [B, G, n, d] of the memory layer with that number; grow() when all layers have theirs.
   void append(std::size_t number, const at::Tensor& keys, const at::Tensor& values) { grown_[number].append(keys, values, grown_length_); }
-  void grow(std::int64_t count) { grown_length_ += count; }
+  // Where there is a folder for it, what is more than a bound goes there. Throws Error{kIo}.
+  void grow(std::int64_t count);
   // The next `count` rows of `stored` are memory from now on.
   void add_stored(const std::shared_ptr<const StoredMemory>& stored, std::int64_t count);
-  std::int64_t length() const { return stored_length_ + grown_length_; }
+  std::int64_t length() const { return stored_length_ + spilled_length() + grown_length_; }
   // From now on each search with an index is compared with the exact one.
   void measure(SearchTally* tally) { tally_ = tally; }
 
@@ -45,13 +47,16 @@ class FarMemory {
     std::int64_t begin, count;  // among the rows of the memory; of it
     bool is_whole() const { return count == memory->rows.count(); }
   };
+  std::int64_t spilled_length() const { return spilled_ ? spilled_->count() : 0; }
+  void spill();
   kernels::AttentionPart grown_part(std::size_t number, const at::Tensor& queries) const;
   kernels::Found find(std::size_t number, const at::Tensor& queries, std::int64_t groups, const kernels::FarRows& rows, std::int64_t count) const;
 
   WindowSettings settings_;
   double key_scale_;
   std::vector<Stored> stored_;
-  std::vector<RowBuffer> grown_;  // of each memory layer, in the dtype that is computed in
+  std::unique_ptr<SpilledRows> spilled_;  // null: nothing yet. In the dtype of memories where that loses nothing
+  std::vector<RowBuffer> grown_;          // of each memory layer, in the dtype that is computed in
   std::int64_t stored_length_ = 0, grown_length_ = 0;
   SearchTally* tally_ = nullptr;
 };

@@ -172,7 +172,7 @@ void SlotSession::compress_local() {
   const KeysValues kv = method_->transfer(hidden);
   context_.truncate(local_begin_);
   const std::vector<std::int32_t> tokens = std::exchange(local_, {});
-  compressed_.push_back({tokens, hidden[0], kv});
+  note_compressed({tokens, hidden[0], kv});
   add_memory(kv, tokens);
 }
 

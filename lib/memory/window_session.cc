@@ -29,7 +29,7 @@ KeysValues WindowSession::move_window() {
 
 void WindowSession::move_local() {
   KeysValues kv = move_window();
-  compressed_.push_back({std::exchange(local_, {}), {}, std::move(kv)});
+  note_compressed({std::exchange(local_, {}), {}, std::move(kv)});
 }
 
 void WindowSession::end_document() {

@@ -9,8 +9,8 @@ namespace uio {
 std::vector<std::int32_t> answer(const Model& model, DecoderSession& session, const std::vector<std::int32_t>& prompt, std::int64_t count,
                                  const std::vector<std::int32_t>& ends) {
   std::vector<std::int32_t> tokens;
+  session.drop_compressed();  // nobody asks for the memories
   at::Tensor last = session.add_tokens(prompt);
-  session.take_compressed();  // nobody asks for the memories
   DecoderSession* const alone[] = {&session};
   for (;;) {
     const auto best = static_cast<std::int32_t>(model.logits(model.final_norm(last)).argmax(1).item<std::int64_t>());
@@ -21,7 +21,6 @@ std::vector<std::int32_t> answer(const Model& model, DecoderSession& session, co
     const std::int32_t fed[] = {best};
     last = DecoderSession::add_token_each(alone, fed);
     session.settle();
-    session.take_compressed();
   }
 }
 

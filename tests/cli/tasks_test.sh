@@ -1,9 +1,9 @@
 # shellcheck shell=bash disable=SC2154  # status comes from run
 # The tasks of uio-score through the program. What they measure is in tests/unit/score.
 
-# A model of the dictionary's tokens with random weights, whose third layer of four is to be a memory layer.
+# A model of the dictionary's tokens with random weights and a hidden size of $1 (16), whose third layer of four is to be a memory layer.
 make_dictionary_model() {
-  "$UIO_ROOT/examples/small-model" --plain --hidden 16 base || fail 'small-model'
+  "$UIO_ROOT/examples/small-model" --plain --hidden "${1:-16}" base || fail 'small-model'
   "$UIO_ROOT/examples/dictionary-texts" -n 3 >texts.jsonl || fail 'dictionary-texts'
   uio-train-step -m base -l 512 --trainable base --init base --steps 1 --accumulate 2 --lr 1e-9 --state state --export model --jsonl texts.jsonl >log ||
     fail 'no weights'
@@ -28,6 +28,34 @@ test_lookup() {
   grep -q "'full' of 'lookup-1024-0'" err || fail "$(cat err)"
   jq -es 'map(select(.summary)) | length == 7' out >/dev/null || fail 'other summaries'
   uio-score -m model -a fresh -l 64 --memory-length 4 --task lookup --lengths 512 --samples 1 >out || fail 'memory tokens'
+}
+
+# Memory in a folder: what is computed is the same, nothing is left there, and a full disk is said.
+test_memory_in_a_folder() {
+  make_dictionary_model 64
+  mkdir memory
+  lookup=(uio-score -m model --memory-layers 2 -l 256 --task lookup --lengths 34K --samples 1 --search exact --nearest 8)
+  "${lookup[@]}" >one || fail 'lookup'
+  local shim=${UIO_BIN%/bin}/tests/failing_calls.so
+  with=()
+  [ ! -e "$shim" ] || with=(env LD_PRELOAD="$shim" UIO_FAULT_ROOT="$PWD/memory" UIO_FAULT_LOG="$PWD/calls")
+  "${with[@]}" "${lookup[@]}" --memory-dir memory >two || fail 'lookup in a folder'
+  expect_same one two
+  [ -z "$(ls -A memory)" ] || fail "left $(ls -A memory)"
+  run "${lookup[@]}" --memory-dir missing
+  expect_status 5 'no folder'
+  run uio-score -m model --memory-layers 2 --task lookup --lengths 512 --memory-dir memory
+  expect_status 2 'dense search'
+  [ -e "$shim" ] || return 0
+  [ "$(grep -c '^write ' calls)" -ge 2 ] && [ "$(grep -c '^pread ' calls)" -ge 4 ] || fail "$(cut -d' ' -f1 calls | sort | uniq -c)"
+  for fault in tmpfile:1:EIO write:2:ENOSPC pread:5:EIO; do
+    run "${with[@]}" UIO_FAULT="$fault" "${lookup[@]}" --memory-dir memory
+    expect_status 5 "$fault"
+    grep -q "^uio-score: cannot .* memory .*'memory': " err || fail "$(cat err)"
+    [ -z "$(ls -A memory)" ] || fail "left $(ls -A memory)"
+  done
+  "${with[@]}" UIO_FAULT='tmpfile:1:EOPNOTSUPP write:1:short write:3:EINTR pread:5:short pread:7:EINTR' "${lookup[@]}" --memory-dir memory >two || fail 'interrupted'
+  expect_same one two
 }
 
 # The definitions that training reads, and those that are asked for, are made alike.

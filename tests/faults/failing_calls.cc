@@ -199,6 +199,15 @@ ssize_t read(int file, void* buffer, size_t size) {
   return REAL(read)(file, buffer, how == kShort ? size != 0 : size);
 }
 
+#define DEFINE_PREAD(name, offset_type)                                             \
+  ssize_t name(int file, void* buffer, size_t size, offset_type offset) {            \
+    const int how = choose("pread", file);                                           \
+    if (how > 0) return -1;                                                          \
+    return REAL(name)(file, buffer, how == kShort ? size != 0 : size, offset);       \
+  }
+DEFINE_PREAD(pread, off_t)
+DEFINE_PREAD(pread64, off64_t)
+
 ssize_t write(int file, const void* buffer, size_t size) {
   const int how = choose("write", file);
   if (how > 0) return -1;

@@ -51,6 +51,10 @@ class Faults {
         [](void* address, std::size_t size, int protection, int flags, int file, off_t offset) {
           return hit("mmap") ? MAP_FAILED : real().mmap(address, size, protection, flags, file, offset);
         },
+        [](int file, void* buffer, std::size_t size, off_t offset) -> ssize_t {
+          if (!hit("pread")) return real().pread(file, buffer, size, offset);
+          return current_->error_ == kShort ? real().pread(file, buffer, size != 0, offset) : -1;
+        },
     };
   }
   ~Faults() {

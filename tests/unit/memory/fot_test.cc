@@ -2,6 +2,7 @@
 #include <ATen/ATen.h>
 
 #include <catch2/catch.hpp>
+#include <filesystem>
 
 #include "memory/context.h"
 #include "memory/memory_tensor.h"
@@ -94,6 +95,17 @@ TEST_CASE("only the targets' windows are predicted, and their figures stay the s
   }
 }
 
+TEST_CASE("windows that go side by side where no window sees another are windows alone") {
+  for (const Json& changes : {Json::object(), Json{{"mem_positionals", false}}, Json{{"mem_dtype", "bfloat16"}}}) {
+    const Fixture f(test::with_changes(Json{{"mem_layers", {1}}}, changes));
+    CHECK_FALSE(f.method->is_recurrent());
+    const std::vector<std::int32_t> ids = random_ids(2200, 8);  // twice 64 windows of 16, and some
+    const std::vector<double> alone = f.score(ids), together = f.score(ids, 2150);
+    for (std::size_t t = 2150; t < ids.size(); ++t) CHECK(std::abs(together[t - 1] - alone[t - 1]) < (changes.contains("mem_dtype") ? 1e-4 : 1e-9));
+  }
+  CHECK(Fixture().method->is_recurrent());
+}
+
 TEST_CASE("documents before one are in its memory, their tails too") {
   const Fixture f;
   const std::vector<std::int32_t> ids = random_ids(40, 12);
@@ -122,6 +134,56 @@ TEST_CASE("the nearest keys: for each head and query, and all of them when there
     CHECK(largest(f.score(ids), dense.score(ids)) > 1e-4);
   }
   CHECK(largest(Fixture(Json::object(), 54).score(ids), dense.score(ids)) < 1e-12);
+}
+
+// The method of `f` with memory that leaves RAM for the folder `spill` stretch by stretch of at most so many bytes.
+std::unique_ptr<MemoryMethod> spilling(const Fixture& f, std::int64_t bytes) {
+  ModelChoice choice;
+  choice.model = f.tiny.directory();
+  choice.search = "exact";
+  choice.nearest = static_cast<std::uint32_t>(f.nearest);
+  choice.memory_dir = f.tiny.scratch.path("spill");
+  std::filesystem::create_directory(choice.memory_dir);
+  Adapter adapter = choose_adapter(choice, f.model);
+  adapter.window.spill_bytes = bytes;
+  return make_method(f.model, std::move(adapter));
+}
+
+TEST_CASE("memory that leaves RAM for a folder is searched as before, and leaves no file there") {
+  const std::vector<std::int32_t> ids = random_ids(150, 9);
+  const TokenList tokens(ids);
+  const std::string name = "book";
+  for (const at::ScalarType dtype : {at::kDouble, at::kFloat, at::kBFloat16})
+    for (const Json& changes : {Json::object(), Json{{"mem_positionals", false}}, Json{{"mem_dtype", "bfloat16"}}, Json{{"mem_dtype", "float32"}},
+                                Json{{"rope_scaling", {{"type", "yarn"}, {"factor", 4.0}, {"original_max_position_embeddings", 4}}}}})
+      for (const std::int64_t nearest : {3, 300}) {
+        const Fixture f(changes, nearest, dtype);
+        for (const std::int64_t bytes : {1, 2000, 10000}) {  // to a stretch: from a row to most of the text
+          INFO(changes.dump() << " " << at::toString(dtype) << " " << nearest << " " << bytes);
+          const auto method = spilling(f, bytes);
+          const auto scores = [&](const MemoryMethod& one, Precision precision) {
+            std::vector<at::Tensor> found;
+            one.walk({"memory", name, tokens, 100, true, false, 0, Form::kKv, precision}, [&](std::int64_t, const at::Tensor& x) { found.push_back(x.clone()); });
+            return at::cat(found);
+          };
+          for (const Precision precision : {Precision::kExact, Precision::kInt8}) CHECK(at::equal(scores(*method, precision), scores(*f.method, precision)));
+          const auto spilled = method->make_session(0, false), whole = f.session();
+          CHECK(at::equal(spilled->add_tokens(part(ids, 0, 120)), whole->add_tokens(part(ids, 0, 120))));
+          for (std::int64_t t = 120; t < 150; ++t) CHECK(at::equal(spilled->add_tokens(part(ids, t, 1)), whole->add_tokens(part(ids, t, 1))));
+          CHECK(std::filesystem::is_empty(f.tiny.scratch.path("spill")));
+        }
+      }
+}
+
+TEST_CASE("a folder for memory that cannot be used") {
+  const Fixture f(Json::object(), 3);
+  ModelChoice choice;
+  choice.model = f.tiny.directory();
+  choice.memory_dir = f.tiny.scratch.path("missing");
+  choice.search = "exact";
+  check_error([&] { choose_adapter(choice, f.model); }, ErrorKind::kIo, {"memory cannot be kept", "missing", "no such directory"});
+  choice.search = "dense";
+  check_error([&] { choose_adapter(choice, f.model); }, ErrorKind::kUsage, {"memory cannot be kept", "all of it is to be seen"});
 }
 
 TEST_CASE("memories are raw keys and values of the memory layers, of each window after those before it") {
