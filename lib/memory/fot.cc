@@ -21,7 +21,8 @@ class Fot : public MemoryMethod {
   Fot(const Model& model, Adapter adapter) : model_(model), adapter_(std::move(adapter)) {}
 
   const Adapter& adapter() const override { return adapter_; }
-  bool is_recurrent() const override { return true; }
+  // What goes through for its memory alone is not seen in the last of the memory layers: a single one reads no earlier memory.
+  bool is_recurrent() const override { return settings().memory.layers.size() > 1; }
   Cutting cutting() const override { return {adapter_.config.segment_length, Boundaries::kFixed, settings().tail}; }
   bool is_whole(const Segment& segment) const override { return is_window(segment); }
 
@@ -97,7 +98,18 @@ class Fot : public MemoryMethod {
         move();
       }
     }
+    const std::int64_t side_by_side = is_recurrent() || is_changed ? 1 : std::max<std::int64_t>(1, kTokensAtOnce / length);
+    WindowContext wide(model_, settings, length, side_by_side);
     for (std::int64_t begin = 0; begin < prefix; begin += length) {
+      // Windows that neither see each other nor are predicted.
+      if (const std::int64_t end = begin + side_by_side * length; side_by_side > 1 && end <= prefix && end < walk.first_target) {
+        wide.read(walk.tokens.ids(begin, end).view({side_by_side, length}));
+        const KeysValues kv = wide.window();
+        wide.clear();
+        exact.add_memory(in_a_row(kv.keys), in_a_row(kv.values));
+        begin = end - length;
+        continue;
+      }
       const std::int64_t end = std::min(prefix, begin + length);
       const bool has_targets = end >= walk.first_target;
       if (has_targets) predict(begin, end);
@@ -123,6 +135,9 @@ class Fot : public MemoryMethod {
                       context.add_memory(kv.keys, kv.values);
                     });
   }
+
+  // Windows side by side [B, N, G, T, d] as one behind the other, [1, N, G, B·T, d].
+  static at::Tensor in_a_row(const at::Tensor& windows) { return windows.permute({1, 2, 0, 3, 4}).flatten(2, 3).unsqueeze(0); }
 
   const WindowSettings& settings() const { return adapter_.window; }
 
