@@ -357,9 +357,42 @@ inline std::int32_t dot_i8(const std::int8_t* w, const std::int16_t* x, std::int
   for (; i < n; ++i) total += static_cast<std::int32_t>(w[i]) * x[i];
   return total;
 }
+#if UIO_LANES >= 8
+// Four short rows at once: adding up the lanes of one alone takes longer than its products.
+inline __m128i dots_i8(const std::int8_t* w, const std::int16_t* x, std::int64_t n) {
+  __m256i a = {}, b = {}, c = {}, d = {};
+  std::int64_t i = 0;
+  for (; i + 16 <= n; i += 16) {
+    const __m256i with = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x + i));
+    const auto products = [&](const std::int8_t* row) { return _mm256_madd_epi16(_mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(row))), with); };
+    a = _mm256_add_epi32(a, products(w + i));
+    b = _mm256_add_epi32(b, products(w + n + i));
+    c = _mm256_add_epi32(c, products(w + 2 * n + i));
+    d = _mm256_add_epi32(d, products(w + 3 * n + i));
+  }
+  const __m256i pairs = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
+  const __m128i totals = _mm_add_epi32(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256(pairs, 1));
+  if (i == n) return totals;
+  std::int32_t rest[4] = {};
+  for (int row = 0; row < 4; ++row)
+    for (std::int64_t j = i; j < n; ++j) rest[row] += static_cast<std::int32_t>(w[row * n + j]) * x[j];
+  return _mm_add_epi32(totals, _mm_loadu_si128(reinterpret_cast<const __m128i*>(rest)));
+}
+#endif
 void matvec_i8(const std::int8_t* w, const float* scales, const std::int16_t* x, float x_scale, float* out, std::int64_t outs, std::int64_t n) {
   constexpr std::int64_t kExact = 1 << 12;  // 2^12 · 127 · 4095 < 2^31
-  for (std::int64_t o = 0; o < outs; ++o, w += n) {
+  std::int64_t done = 0;
+#if UIO_LANES >= 8
+  constexpr std::int64_t kShort = 256;
+  if (n <= kShort) {
+    const __m256d factor = _mm256_set1_pd(static_cast<double>(x_scale));
+    for (; done + 4 <= outs; done += 4, w += 4 * n) {
+      const __m256d scale = _mm256_mul_pd(_mm256_cvtps_pd(_mm_loadu_ps(scales + done)), factor);
+      _mm_storeu_ps(out + done, _mm256_cvtpd_ps(_mm256_mul_pd(_mm256_cvtepi32_pd(dots_i8(w, x, n)), scale)));
+    }
+  }
+#endif
+  for (std::int64_t o = done; o < outs; ++o, w += n) {
     std::int64_t total = 0;
     for (std::int64_t i = 0; i < n; i += kExact) total += dot_i8(w + i, x + i, n - i < kExact ? n - i : kExact);
     out[o] = static_cast<float>(static_cast<double>(total) * (static_cast<double>(scales[o]) * x_scale));

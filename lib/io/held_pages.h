@@ -11,9 +11,10 @@ namespace uio {
 
 class HeldPages {
  public:
-  explicit HeldPages(std::uint64_t most = std::uint64_t{1} << 28) : most_(most) {}
-  // So many bytes of `file` are about to be read, from one place. Beyond the bound all pages of the file are let go. Any thread.
+  explicit HeldPages(std::uint64_t most = std::uint64_t{1} << 29) : most_(most) {}
+  // So many bytes of `file` are about to be read, from one place. Beyond the bound all pages of the file are let go; a file within it stays. Any thread.
   void read(const MappedFile& file, std::uint64_t bytes) noexcept {
+    if (file.bytes().size() <= most_) return;
     if (held_.fetch_add(std::max(bytes, kLeast), std::memory_order_relaxed) <= most_) return;
     held_.store(0, std::memory_order_relaxed);
     file.release();

@@ -46,29 +46,49 @@ std::span<const std::int32_t> LinkIndex::links_of(const Head& head, std::int64_t
   return head.links.subspan(from, size);
 }
 
-// Searches of one matrix by one thread, which notes the keys that a search has met.
+namespace {
+
+// Which keys a search has met: a table of the thread that goes from search to search, of any index.
+class Met {
+ public:
+  // A new search among `rows` keys has met none.
+  void begin(std::int64_t rows) {
+    if (static_cast<std::int64_t>(last_.size()) < rows) last_.resize(static_cast<std::size_t>(rows));
+    if (++search_ == 0) std::ranges::fill(last_, 0), search_ = 1;
+  }
+  bool add(std::int64_t key) { return std::exchange(last_[static_cast<std::size_t>(key)], search_) != search_; }
+
+ private:
+  std::vector<std::uint32_t> last_;  // of each key: the last search that met it
+  std::uint32_t search_ = 0;
+};
+thread_local Met met;
+
+}  // namespace
+
+// Searches of one matrix by one thread.
 class LinkIndex::Walk {
  public:
   Walk(const LinkIndex& index, const Head& head, const kernels::FarRows& rows, std::int64_t matrix, std::int64_t begin, std::int64_t size)
-      : index_(index), head_(head), rows_(rows), matrix_(matrix), begin_(begin), size_(size), met_(static_cast<std::size_t>(index.rows_)), key_(static_cast<std::size_t>(size)) {}
+      : index_(index), head_(head), rows_(rows), matrix_(matrix), begin_(begin), size_(size), key_(static_cast<std::size_t>(size)) {}
 
   // Writes the best `most` that were met, −1 behind them.
   void search(const float* query, std::int64_t held, std::int64_t* to, std::int64_t most) {
     query_ = query;
-    if (++search_ == 0) std::ranges::fill(met_, 0), search_ = 1;
+    met.begin(index_.rows_);
     const auto top = static_cast<std::int64_t>(head_.starts[static_cast<std::size_t>(head_.entry) + 1] - head_.starts[static_cast<std::size_t>(head_.entry)]) / index_.links_ - 2;
     Near at{score(head_.entry), head_.entry};
     for (std::int64_t level = top; level > 0; --level) at = climb(at, level);
     std::priority_queue<Near> next;  // the best first
     std::priority_queue<Near, std::vector<Near>, std::greater<>> best;  // the worst first
-    next.push(at), best.push(at), meet(at.second);
+    next.push(at), best.push(at), met.add(at.second);
     while (!next.empty()) {
       const Near here = next.top();
       next.pop();
       if (static_cast<std::int64_t>(best.size()) >= held && here.first < best.top().first) break;
       for (const std::int32_t link : index_.links_of(head_, here.second, 0)) {
         if (link < 0) break;
-        if (!meet(link)) continue;
+        if (!met.add(link)) continue;
         const Near near{score(link), link};
         if (static_cast<std::int64_t>(best.size()) >= held && !(near.first > best.top().first)) continue;
         next.push(near), best.push(near);
@@ -97,7 +117,6 @@ class LinkIndex::Walk {
     }
     return at;
   }
-  bool meet(std::int64_t key) { return std::exchange(met_[static_cast<std::size_t>(key)], search_) != search_; }
   float score(std::int64_t key) { return kernels::row_kernels().dot(query_, rows_.keys(matrix_, begin_ + key, 1, key_.data()), size_); }
 
   const LinkIndex& index_;
@@ -105,8 +124,6 @@ class LinkIndex::Walk {
   const kernels::FarRows& rows_;
   std::int64_t matrix_, begin_, size_;
   const float* query_ = nullptr;
-  std::vector<std::uint32_t> met_;  // of each key: the last search that met it
-  std::uint32_t search_ = 0;
   std::vector<float> key_;
 };
 

@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::int64_t kKeys = 512, kQueries = 128;  // a block of scores: 256 KB, within a core's second-level cache
 constexpr std::int64_t kQueriesAtOnce = 1024;        // that share a walk over the lists
+constexpr std::int64_t kPromising = 8;               // lists that a query looks at before the others
 
 // Centroids as keys to be searched.
 class Centroids : public kernels::FarRows {
@@ -81,25 +82,65 @@ ListIndex::Head ListIndex::read_head(std::uint32_t layer, std::uint32_t number) 
   return head;
 }
 
-// Approximate keys [count, d] of places [begin, begin + count).
-void ListIndex::widen(const Head& head, std::int64_t list, std::int64_t begin, std::int64_t count, float* to) const {
-  const kernels::RowKernels& kernel = kernels::row_kernels();
-  if (head.codes.empty()) {
-    file_->read(static_cast<std::uint64_t>(count * size_));
-    for (std::int64_t i = 0; i < count; ++i, to += size_) kernel.widen_i8(head.bytes.data() + (begin + i) * size_, head.scales[static_cast<std::size_t>(begin + i)], to, size_);
-    return;
-  }
-  const std::int64_t parts = file_->header().parts, part = size_ / parts;
-  file_->read(static_cast<std::uint64_t>(count * parts));
-  const float* const centroid = head.centroids.data() + list * size_;
-  for (std::int64_t i = 0; i < count; ++i, to += size_) {
-    const std::uint8_t* const code = head.codes.data() + (begin + i) * parts;
-    for (std::int64_t p = 0; p < parts; ++p) {
-      const float* const rest = head.books.data() + (p * 256 + code[p]) * part;
-      for (std::int64_t x = 0; x < part; ++x) to[p * part + x] = centroid[p * part + x] + rest[x];
+// Approximate scores of one matrix's queries [count, d] and of keys that lie behind each other. Keys as bytes are multiplied as they are, by queries that are
+// rounded to whole numbers of 13 bits: widening them would take longer than the products.
+class ListIndex::Scores {
+ public:
+  Scores(const ListIndex& index, const Head& head, const float* queries, std::int64_t count)
+      : index_(index), head_(head), queries_(queries), size_(index.size_), scores_(static_cast<std::size_t>(kQueries * kKeys)) {
+    if (head.codes.empty()) {
+      whole_.resize(static_cast<std::size_t>(count * size_)), scales_.resize(static_cast<std::size_t>(count));
+      for (std::int64_t i = 0; i < count; ++i) scales_[static_cast<std::size_t>(i)] = kernel_.round_i16(queries + i * size_, whole_.data() + i * size_, size_);
+    } else {
+      keys_.resize(static_cast<std::size_t>(kKeys * size_)), asking_.resize(static_cast<std::size_t>(kQueries * size_));
     }
   }
-}
+
+  // From now on of the keys at places [begin, begin + count) of a list.
+  void open(std::int64_t list, std::int64_t begin, std::int64_t count) {
+    begin_ = begin, count_ = count;
+    index_.file_->read(static_cast<std::uint64_t>(count * (head_.codes.empty() ? size_ : index_.file_->header().parts)));
+    if (!head_.codes.empty()) widen(list);
+  }
+
+  // Of those queries: [queries, keys].
+  const float* of(std::span<const std::int64_t> queries) {
+    if (!head_.codes.empty()) {
+      for (std::size_t i = 0; i < queries.size(); ++i) std::copy_n(queries_ + queries[i] * size_, size_, asking_.data() + static_cast<std::int64_t>(i) * size_);
+      kernels::multiply(static_cast<std::int64_t>(queries.size()), count_, size_, 1, {asking_.data(), size_}, {keys_.data(), size_, true}, 0, scores_.data(), count_);
+      return scores_.data();
+    }
+    for (std::size_t i = 0; i < queries.size(); ++i)
+      kernel_.matvec_i8(head_.bytes.data() + begin_ * size_, head_.scales.data() + begin_, whole_.data() + queries[i] * size_, scales_[static_cast<std::size_t>(queries[i])],
+                        scores_.data() + static_cast<std::int64_t>(i) * count_, count_, size_);
+    return scores_.data();
+  }
+
+ private:
+  // Codes of a product quantiser as the keys that they stand for.
+  void widen(std::int64_t list) {
+    const std::int64_t parts = index_.file_->header().parts, part = size_ / parts;
+    const float* const centroid = head_.centroids.data() + list * size_;
+    float* to = keys_.data();
+    for (std::int64_t i = 0; i < count_; ++i, to += size_) {
+      const std::uint8_t* const code = head_.codes.data() + (begin_ + i) * parts;
+      for (std::int64_t p = 0; p < parts; ++p) {
+        const float* const rest = head_.books.data() + (p * 256 + code[p]) * part;
+        for (std::int64_t x = 0; x < part; ++x) to[p * part + x] = centroid[p * part + x] + rest[x];
+      }
+    }
+  }
+
+  const kernels::RowKernels& kernel_ = kernels::row_kernels();
+  const ListIndex& index_;
+  const Head& head_;
+  const float* queries_;
+  std::int64_t size_, begin_ = 0, count_ = 0;
+  std::vector<std::int16_t> whole_;     // the queries as whole numbers, times scales_
+  std::vector<float> scales_;
+  std::vector<float> keys_, asking_;    // widened
+  std::vector<float> scores_;
+};
 
 at::Tensor ListIndex::choose_lists(std::int64_t layer, const at::Tensor& queries, std::int64_t groups) const {
   std::vector<const float*> heads;
@@ -107,39 +148,54 @@ at::Tensor ListIndex::choose_lists(std::int64_t layer, const at::Tensor& queries
   return kernels::find_nearest(queries, groups, Centroids(std::move(heads), lists_, size_), 0, lists_, probe_).index;
 }
 
-// Queries [first, last) of a matrix: each list once, for those of them that want it.
-void ListIndex::look(const Run& run, std::int64_t matrix, std::int64_t first, std::int64_t last) const {
-  const kernels::SequentialProducts alone;
+// Of queries [first, last) of a matrix, and of the lists that each of them wants those from the `from`-th to before the `to`-th: each list once.
+void ListIndex::look(const Run& run, std::int64_t matrix, std::int64_t first, std::int64_t last, std::int64_t from, std::int64_t to, Scores& scores,
+                     BestOfQueries& best) const {
   const Head& head = run.heads[matrix];
-  std::vector<std::pair<std::int64_t, std::int64_t>> wanted;  // list, query
-  for (std::int64_t query = first; query < last; ++query)
-    for (std::int64_t i = 0; i < run.probe; ++i) {
-      const std::int64_t list = run.lists ? run.lists[(matrix * run.queries_a_matrix + query) * run.probe + i] : 0;
-      if (list >= 0) wanted.emplace_back(list, query);  // a query that is not a number wants none
-    }
-  std::sort(wanted.begin(), wanted.end());
-  std::vector<kernels::Best<float>> best(static_cast<std::size_t>(last - first));
-  std::vector<float> keys(static_cast<std::size_t>(kKeys * size_)), asking(static_cast<std::size_t>(kQueries * size_)), scores(static_cast<std::size_t>(kQueries * kKeys));
-  for (std::size_t at = 0; at < wanted.size();) {
-    const std::int64_t list = wanted[at].first;
-    std::size_t end = at;
-    while (end < wanted.size() && wanted[end].first == list) ++end;
+  // Who wants each list: of list l, asking[begins[l]] and on.
+  std::vector<std::int64_t> begins(static_cast<std::size_t>(lists_) + 1), asking;
+  const auto each_wanted = [&](const auto& take) {
+    for (std::int64_t query = first; query < last; ++query)
+      for (std::int64_t i = from; i < to; ++i) {
+        const std::int64_t list = run.lists ? run.lists[(matrix * run.queries_a_matrix + query) * run.probe + i] : 0;
+        if (list >= 0) take(static_cast<std::size_t>(list), query - first);  // a query that is not a number wants none
+      }
+  };
+  each_wanted([&](std::size_t list, std::int64_t) { ++begins[list + 1]; });
+  for (std::size_t list = 0; list + 1 < begins.size(); ++list) begins[list + 1] += begins[list];
+  asking.resize(static_cast<std::size_t>(begins.back()));
+  each_wanted([&](std::size_t list, std::int64_t query) { asking[static_cast<std::size_t>(begins[list]++)] = query; });  // begins[l] is where list l ends now
+
+  std::size_t begin = 0;
+  for (std::int64_t list = 0; list < lists_; ++list) {
+    const auto end = static_cast<std::size_t>(begins[static_cast<std::size_t>(list)]);
+    if (begin == end) continue;
     const auto start = [&](std::int64_t i) { return head.starts.empty() ? i * rows_ : static_cast<std::int64_t>(head.starts[static_cast<std::size_t>(i)]); };
     const std::int64_t stop = start(list + 1);
     for (std::int64_t place = start(list); place < stop; place += kKeys) {
       const std::int64_t some = std::min(kKeys, stop - place);
-      widen(head, list, place, some, keys.data());
-      for (std::size_t from = at; from < end; from += kQueries) {
-        const auto count = static_cast<std::int64_t>(std::min<std::size_t>(kQueries, end - from));
-        for (std::int64_t i = 0; i < count; ++i)
-          std::copy_n(run.queries + (matrix * run.queries_a_matrix + wanted[from + static_cast<std::size_t>(i)].second) * size_, size_, asking.data() + i * size_);
-        kernels::multiply(count, some, size_, 1, {asking.data(), size_}, {keys.data(), size_, true}, 0, scores.data(), some);
-        for (std::int64_t i = 0; i < count; ++i)
-          best[static_cast<std::size_t>(wanted[from + static_cast<std::size_t>(i)].second - first)].show(scores.data() + i * some, some, place, run.most);
+      scores.open(list, place, some);
+      for (std::size_t at = begin; at < end; at += kQueries) {
+        const std::span<const std::int64_t> who = std::span(asking).subspan(at, std::min<std::size_t>(kQueries, end - at));
+        const float* const rows = scores.of(who);
+        for (std::size_t i = 0; i < who.size(); ++i)
+          best[static_cast<std::size_t>(who[i])].show(rows + static_cast<std::int64_t>(i) * some, some, place, run.most);
       }
     }
-    at = end;
+    begin = end;
   }
+}
+
+// The candidates of queries [first, last) of a matrix.
+void ListIndex::choose_candidates(const Run& run, std::int64_t matrix, std::int64_t first, std::int64_t last) const {
+  const kernels::SequentialProducts alone;
+  const Head& head = run.heads[matrix];
+  BestOfQueries best(static_cast<std::size_t>(last - first));
+  Scores scores(*this, head, run.queries + (matrix * run.queries_a_matrix + first) * size_, last - first);
+  // The lists that promise most come first: few keys of the others then beat what is kept.
+  const std::int64_t promising = std::min(kPromising, run.probe);
+  look(run, matrix, first, last, 0, promising, scores, best);
+  look(run, matrix, first, last, promising, run.probe, scores, best);
   std::vector<float> unused(static_cast<std::size_t>(run.most));
   for (std::int64_t query = first; query < last; ++query) {
     std::int64_t* const own = run.candidates + (matrix * run.queries_a_matrix + query) * run.most;
@@ -162,7 +218,7 @@ kernels::Found ListIndex::find(std::int64_t layer, const at::Tensor& given, std:
   const std::int64_t pieces = (run.queries_a_matrix + kQueriesAtOnce - 1) / kQueriesAtOnce;
   at::parallel_for(0, groups * pieces, 1, [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t task = first; task < last; ++task)
-      look(run, task / pieces, task % pieces * kQueriesAtOnce, std::min(run.queries_a_matrix, (task % pieces + 1) * kQueriesAtOnce));
+      choose_candidates(run, task / pieces, task % pieces * kQueriesAtOnce, std::min(run.queries_a_matrix, (task % pieces + 1) * kQueriesAtOnce));
   });
   if (begin > 0) candidates = at::where(candidates.ge(0), candidates + begin, candidates);
   return kernels::rank_candidates(given, groups, rows, candidates, count);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "io/key_index_file.h"
+#include "kernels/best.h"
 #include "memory/key_index.h"
 
 namespace uio {
@@ -30,10 +31,13 @@ class ListIndex : public KeyIndex {
     std::span<const float> books;           // [parts, 256, d / parts]
   };
   struct Run;
+  class Scores;
+  using BestOfQueries = std::vector<kernels::Best<float>>;
   Head read_head(std::uint32_t layer, std::uint32_t head) const;
   at::Tensor choose_lists(std::int64_t layer, const at::Tensor& queries, std::int64_t groups) const;
-  void widen(const Head& head, std::int64_t list, std::int64_t begin, std::int64_t count, float* to) const;
-  void look(const Run& run, std::int64_t matrix, std::int64_t first, std::int64_t last) const;
+  void look(const Run& run, std::int64_t matrix, std::int64_t first, std::int64_t last, std::int64_t from, std::int64_t to, Scores& scores,
+            BestOfQueries& best) const;
+  void choose_candidates(const Run& run, std::int64_t matrix, std::int64_t first, std::int64_t last) const;
 
   std::shared_ptr<const KeyIndexFile> file_;
   std::int64_t rows_, size_, lists_, probe_;
