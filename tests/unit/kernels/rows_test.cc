@@ -483,7 +483,7 @@ TEST_CASE("products of whole numbers are exact, with every instruction set") {
   for (const RowKernels* build : row_builds()) {
     for (const std::int64_t n : kLongSizes) {
       INFO(build->instruction_set << ", " << n);
-      constexpr std::int64_t kOuts = 3;
+      constexpr std::int64_t kOuts = 7;  // short rows go four at once
       std::vector<std::int8_t> w(static_cast<std::size_t>(kOuts * n));
       std::vector<std::int16_t> x(static_cast<std::size_t>(n));
       std::mt19937 random(5);
@@ -491,14 +491,14 @@ TEST_CASE("products of whole numbers are exact, with every instruction set") {
       for (auto& value : x) value = static_cast<std::int16_t>(static_cast<int>(random() % 8191) - 4095);
       std::fill(w.begin(), w.begin() + n, std::int8_t{-127});  // the first row: the largest sum that there is
       std::vector<std::int16_t> extremes(x.size(), std::int16_t{-4095});
-      const float scales[] = {1, 0.25f, 3};
+      const float scales[kOuts] = {1, 0.25f, 3, 0.1f, 7, 1e-3f, 2};
       float out[kOuts];
       for (const auto* input : {&x, &extremes}) {
         build->matvec_i8(w.data(), scales, input->data(), 0.5f, out, kOuts, n);
         for (std::int64_t o = 0; o < kOuts; ++o) {
           double sum = 0;
           for (std::int64_t i = 0; i < n; ++i) sum += static_cast<double>(w[static_cast<std::size_t>(o * n + i)]) * (*input)[static_cast<std::size_t>(i)];
-          CHECK(out[o] == static_cast<float>(sum * scales[o] * 0.5));
+          CHECK(out[o] == static_cast<float>(sum * (static_cast<double>(scales[o]) * 0.5)));
         }
       }
     }
