@@ -1,13 +1,22 @@
 // How a product of few rows is shared out: weights read once, in blocks of rows that stay in cache for the next row of x.
 #pragma once
 
+#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <atomic>
 #include <span>
+#include <vector>
 
 namespace uio::kernels {
+
+// Each product [rows, out] with its bias [out] added in place, where there is one.
+inline std::vector<at::Tensor> with_biases(std::vector<at::Tensor> products, std::span<const at::Tensor> biases) {
+  for (std::size_t i = 0; i < products.size(); ++i)
+    if (biases[i].defined()) products[i].add_(biases[i]);
+  return products;
+}
 
 // Calls visit(which, first, count) for blocks of at most 16 rows of several weights, `outs` rows each, as if they lay end to end: one
 // fork and join of the threads for all. in: numbers of a row. A block's bounds do not depend on the number of threads.

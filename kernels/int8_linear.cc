@@ -117,12 +117,9 @@ at::Tensor linear(const at::Tensor& x, const Int8Weight& weight, const at::Tenso
 
 std::vector<at::Tensor> linear_each(const at::Tensor& x, std::span<const Int8Weight> weights, std::span<const at::Tensor> biases) {
   const bool is_shared = fits(x) && x.size(0) <= kFewRows;
+  if (is_shared) return with_biases(few_rows(x, weights), biases);
   std::vector<at::Tensor> results;
-  if (is_shared) results = few_rows(x, weights);
-  for (std::size_t i = 0; i < weights.size(); ++i) {
-    if (!is_shared) results.push_back(linear(x, weights[i], biases[i]));
-    else if (biases[i].defined()) results[i].add_(biases[i]);
-  }
+  for (std::size_t i = 0; i < weights.size(); ++i) results.push_back(linear(x, weights[i], biases[i]));
   return results;
 }
 

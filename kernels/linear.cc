@@ -102,12 +102,9 @@ at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tenso
 std::vector<at::Tensor> linear_each(const at::Tensor& x, std::span<const at::Tensor> weights, std::span<const at::Tensor> biases) {
   bool is_shared = x.size(0) <= kFewRows;
   for (const at::Tensor& weight : weights) is_shared = is_shared && fits(x, weight) && weight.scalar_type() == weights.front().scalar_type();
+  if (is_shared) return with_biases(few_rows(x, weights), biases);
   std::vector<at::Tensor> results;
-  if (is_shared) results = few_rows(x, weights);
-  for (std::size_t i = 0; i < weights.size(); ++i) {
-    if (!is_shared) results.push_back(linear(x, weights[i], biases[i]));
-    else if (biases[i].defined()) results[i].add_(biases[i]);
-  }
+  for (std::size_t i = 0; i < weights.size(); ++i) results.push_back(linear(x, weights[i], biases[i]));
   return results;
 }
 
