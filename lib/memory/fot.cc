@@ -98,18 +98,17 @@ class Fot : public MemoryMethod {
         move();
       }
     }
-    const std::int64_t side_by_side = is_recurrent() || is_changed ? 1 : std::max<std::int64_t>(1, kTokensAtOnce / length);
+    // Windows that neither see each other nor are predicted go side by side.
+    const std::int64_t side_by_side = is_recurrent() || is_changed ? 1 : std::max<std::int64_t>(1, kTokensAtOnce / length), stretch = side_by_side * length;
     WindowContext wide(model_, settings, length, side_by_side);
-    for (std::int64_t begin = 0; begin < prefix; begin += length) {
-      // Windows that neither see each other nor are predicted.
-      if (const std::int64_t end = begin + side_by_side * length; side_by_side > 1 && end <= prefix && end < walk.first_target) {
-        wide.read(walk.tokens.ids(begin, end).view({side_by_side, length}));
-        const KeysValues kv = wide.window();
-        wide.clear();
-        exact.add_memory(in_a_row(kv.keys), in_a_row(kv.values));
-        begin = end - length;
-        continue;
-      }
+    std::int64_t begin = 0;
+    for (; side_by_side > 1 && begin + stretch <= prefix && begin + stretch < walk.first_target; begin += stretch) {
+      wide.read(walk.tokens.ids(begin, begin + stretch).view({side_by_side, length}));
+      const KeysValues kv = wide.window();
+      wide.clear();
+      exact.add_memory(in_a_row(kv.keys), in_a_row(kv.values));
+    }
+    for (; begin < prefix; begin += length) {
       const std::int64_t end = std::min(prefix, begin + length);
       const bool has_targets = end >= walk.first_target;
       if (has_targets) predict(begin, end);

@@ -31,6 +31,13 @@ expect_message() {
   if tail -n +2 err | grep -qv '^hint: '; then fail "$1: more than a message and a hint"; fi
 }
 
+# Refused with status $1 and a message with the words $2: the command that follows.
+refused() {
+  run "${@:3}"
+  expect_status "$1" "${*:3}"
+  grep -qe "$2" err || fail "${*:3}: $(cat err)"
+}
+
 # The names of files in the current directory must be those given.
 expect_files() {
   local found

@@ -91,37 +91,33 @@ test_export() {
   uio-segment -m trained --lines documents | uio-compress -m trained | uio-inspect | jq -se 'any(.method == "fot" and .layers == 2)' >/dev/null || fail 'no memory'
 }
 
-refused() {  # status, words of the message, arguments...
-  run uio-train-step "${@:3}"
-  expect_status "$1" "${*:3}"
-  grep -qe "$2" err || fail "${*:3}: $(cat err)"
-}
+refused_training() { refused "$1" "$2" uio-train-step "${@:3}"; }
 
 test_what_makes_no_sense_is_refused() {
   prepare 24
-  refused 2 '--objective crossbatch without --trainable base' --objective crossbatch documents
-  refused 2 '--crossbatch without --objective crossbatch' --crossbatch 1+1 documents
-  refused 2 '--memory-gradient without --objective crossbatch' --memory-gradient off documents
-  refused 2 '--memory-layers without --objective crossbatch' --memory-layers 1 documents
-  refused 2 'its gradient is exact' $options --estimator bptt documents
-  refused 2 'more documents than a step has.*4 others, a step has 4' $options --crossbatch 1+4 documents
-  refused 2 "bad value of --crossbatch: '1'" $options --crossbatch 1 documents
-  refused 2 "bad value of --crossbatch" $options --crossbatch 1+1@5 documents
-  refused 2 'the released loss' $options --loss released documents
-  refused 4 'no such memory layer' $options --memory-layers 3 documents
-  refused 4 'window too long' $options -l 25 documents
+  refused_training 2 '--objective crossbatch without --trainable base' --objective crossbatch documents
+  refused_training 2 '--crossbatch without --objective crossbatch' --crossbatch 1+1 documents
+  refused_training 2 '--memory-gradient without --objective crossbatch' --memory-gradient off documents
+  refused_training 2 '--memory-layers without --objective crossbatch' --memory-layers 1 documents
+  refused_training 2 'its gradient is exact' $options --estimator bptt documents
+  refused_training 2 'more documents than a step has.*4 others, a step has 4' $options --crossbatch 1+4 documents
+  refused_training 2 "bad value of --crossbatch: '1'" $options --crossbatch 1 documents
+  refused_training 2 "bad value of --crossbatch" $options --crossbatch 1+1@5 documents
+  refused_training 2 'the released loss' $options --loss released documents
+  refused_training 4 'no such memory layer' $options --memory-layers 3 documents
+  refused_training 4 'window too long' $options -l 25 documents
   jq 'del(.mem_layers)' model/config.json >changed.json && mv changed.json model/config.json
-  refused 2 'no memory layers' $options documents
+  refused_training 2 'no memory layers' $options documents
 }
 
 test_changed_options_are_refused_by_name() {
   prepare 24
   train --state state --steps 1
   cp state before
-  refused 4 'made with crossbatch "1+1", now it is "1+0@0,1+1@2"' $options --state state --crossbatch 1+0@0,1+1@2 documents
-  refused 4 'made with memory_gradient "on", now it is "off"' $options --state state --memory-gradient off documents
-  refused 4 'made with memory_layers \[0,2\], now it is \[1\]' $options --state state --memory-layers 1 documents
-  refused 4 'made with segment_length 24, now it is 12' $options --state state -l 12 documents
+  refused_training 4 'made with crossbatch "1+1", now it is "1+0@0,1+1@2"' $options --state state --crossbatch 1+0@0,1+1@2 documents
+  refused_training 4 'made with memory_gradient "on", now it is "off"' $options --state state --memory-gradient off documents
+  refused_training 4 'made with memory_layers \[0,2\], now it is \[1\]' $options --state state --memory-layers 1 documents
+  refused_training 4 'made with segment_length 24, now it is 12' $options --state state -l 12 documents
   expect_same before state
   run uio-train-step $options --state state --crossbatch 1+2 --reset objective documents
   expect_status 0

@@ -80,12 +80,6 @@ test_indexes() {
   uio-decode -n 3 --search index piped.uio >out || fail 'of a pipe'
 }
 
-refused() {  # status, words of the message, command...
-  run "${@:3}"
-  expect_status "$1" "${*:3}"
-  grep -qe "$2" err || fail "${*:3}: $(cat err)"
-}
-
 test_what_is_refused() {
   use_blob
   refused 2 'no index' uio-decode --search index -n 3 book.uio

@@ -93,12 +93,6 @@ test_without_memory_it_is_a_plain_model() {
   expect_same wanted found
 }
 
-refused() {  # status, words of the message, command...
-  run "${@:3}"
-  expect_status "$1" "${*:3}"
-  grep -qe "$2" err || fail "${*:3}: $(cat err)"
-}
-
 test_what_does_not_belong_is_refused() {
   use_windows
   uio-segment book.txt | uio-compress -o fot.uio || fail 'no blob'

@@ -107,32 +107,30 @@ test_focus_and_documents_in_memory() {
   uio-score --context memory --documents-in-memory 2 --overflow oldest book.txt other.txt >out || fail 'memory tokens'
 }
 
-refused() {  # status, words of the message, command...
-  run "${@:3}"
-  expect_status "$1" "${*:3}"
-  grep -qe "$2" err || fail "${*:3}: $(cat err)"
+refused_by_score() {
+  refused "$@"
   expect_message uio-score
 }
 
 test_what_no_task_has_is_refused() {
   use_model
   make_text >book.txt
-  refused 2 'bad value of --task' uio-score --task none book.txt
-  refused 2 '--lengths with --task perplexity' uio-score --lengths 512 book.txt
-  refused 2 '--last with --task lookup' uio-score --task lookup --last 5
-  refused 2 '--unit with --task lookup' uio-score --task lookup --unit characters
-  refused 2 '--verify with --task passkey' uio-score --task passkey --verify book.uio
-  refused 2 '--context with --task focus' uio-score --task focus --context none book.txt
-  refused 2 'makes its documents' uio-score --task passkey book.txt
-  refused 2 'context not of this task' uio-score --task passkey --context window --samples 1
+  refused_by_score 2 'bad value of --task' uio-score --task none book.txt
+  refused_by_score 2 '--lengths with --task perplexity' uio-score --lengths 512 book.txt
+  refused_by_score 2 '--last with --task lookup' uio-score --task lookup --last 5
+  refused_by_score 2 '--unit with --task lookup' uio-score --task lookup --unit characters
+  refused_by_score 2 '--verify with --task passkey' uio-score --task passkey --verify book.uio
+  refused_by_score 2 '--context with --task focus' uio-score --task focus --context none book.txt
+  refused_by_score 2 'makes its documents' uio-score --task passkey book.txt
+  refused_by_score 2 'context not of this task' uio-score --task passkey --context window --samples 1
   local lengths
-  for lengths in '' 0 12x 5,,6 5,5 K 9999999999999999999; do refused 2 'bad value of --lengths' uio-score --task passkey --lengths "$lengths"; done
-  refused 2 'text too long' uio-score --task passkey --lengths 2G
-  refused 4 "dictionary's vocabulary" uio-score --task lookup
-  refused 4 'focus without memory layers' uio-score --task focus book.txt
-  refused 4 'no document longer than a window' uio-score --task focus --memory-layers 1 -l 200 <(head -c 20 book.txt)
-  refused 2 'fewer documents' uio-score --task focus --memory-layers 1 -l 64 --documents-in-memory 2 book.txt
-  refused 2 'fewer documents' uio-score --documents-in-memory 3 --context memory --memory-layers 1 -l 64 book.txt
+  for lengths in '' 0 12x 5,,6 5,5 K 9999999999999999999; do refused_by_score 2 'bad value of --lengths' uio-score --task passkey --lengths "$lengths"; done
+  refused_by_score 2 'text too long' uio-score --task passkey --lengths 2G
+  refused_by_score 4 "dictionary's vocabulary" uio-score --task lookup
+  refused_by_score 4 'focus without memory layers' uio-score --task focus book.txt
+  refused_by_score 4 'no document longer than a window' uio-score --task focus --memory-layers 1 -l 200 <(head -c 20 book.txt)
+  refused_by_score 2 'fewer documents' uio-score --task focus --memory-layers 1 -l 64 --documents-in-memory 2 book.txt
+  refused_by_score 2 'fewer documents' uio-score --documents-in-memory 3 --context memory --memory-layers 1 -l 64 book.txt
   make_dictionary_model
-  refused 2 'no dictionary of that length' uio-score -m model --memory-layers 2 -l 256 --task lookup --lengths 512,265
+  refused_by_score 2 'no dictionary of that length' uio-score -m model --memory-layers 2 -l 256 --task lookup --lengths 512,265
 }
