@@ -19,6 +19,7 @@ namespace uio::kernels {
 namespace {
 
 constexpr std::int64_t kQueries = 128, kKeys = 512;  // a block of scores: 256 KB, within a core's second-level cache
+constexpr std::int64_t kLeast = 1 << 17;  // multiplications that are worth threads: some 10 µs
 constexpr std::int64_t kFewRows = 4;  // of a block: row kernels, which read each key once for each of them; more are worth a call of BLAS
 
 // Queries that are answered together: rows of one matrix.
@@ -39,16 +40,11 @@ struct Scratch {
 
 class Attention {
  public:
-  Attention(std::span<const AttentionPart> parts, double scale, bool wants_lse)
-      : parts_(parts), scale_(static_cast<float>(scale)), kernel_(row_kernels()) {
-    const at::Tensor& q = parts.front().queries;
-    batch_ = q.size(0), heads_ = q.size(1), tokens_ = q.size(2), size_ = q.size(3);
-    groups_ = parts.front().keys.size(1);
-    out_ = at::empty({batch_, tokens_, heads_, size_}, q.options());
-    if (wants_lse) lse_ = at::empty({batch_, heads_, tokens_}, q.options());
-  }
+  Attention(std::span<const RowPart> parts, const AttentionShape& shape, double scale, float* out, float* lse)
+      : parts_(parts), scale_(static_cast<float>(scale)), kernel_(row_kernels()), batch_(shape.batch), heads_(shape.heads), tokens_(shape.tokens),
+        size_(shape.size), groups_(shape.groups), out_(out), lse_(lse) {}
 
-  at::Tensor run() {
+  void run() {
     const std::int64_t shared = heads_ / groups_;
     std::vector<Block> blocks;
     for (std::int64_t b = 0; b < batch_; ++b) {
@@ -61,62 +57,60 @@ class Attention {
           for (std::int64_t t = 0; t < tokens_; t += kQueries) blocks.push_back({b, g, g * shared + h, t, std::min(kQueries, tokens_ - t)});
       }
     }
-    std::int64_t most = 0;
+    std::int64_t most = 0, keys = 0;
     for (const Block& block : blocks) most = std::max(most, block.rows);
-    at::parallel_for(0, static_cast<std::int64_t>(blocks.size()), 1, [&](std::int64_t begin, std::int64_t end) {
+    for (const RowPart& part : parts_) keys += part.count;
+    // Threads only where there is something for each: of a token with few keys a fork and a join would be most of the time.
+    const std::int64_t work = 2 * keys * size_ * heads_ * tokens_ * batch_, all = static_cast<std::int64_t>(blocks.size());
+    at::parallel_for(0, all, work < kLeast ? all : 1, [&](std::int64_t begin, std::int64_t end) {
       Scratch scratch(most, size_);
       const SequentialProducts sequential;
       for (std::int64_t i = begin; i < end; ++i) answer(blocks[static_cast<std::size_t>(i)], scratch);
     });
-    return out_.transpose(1, 2);
   }
-
-  const at::Tensor& lse() const { return lse_; }
 
  private:
   void answer(const Block& block, Scratch& s) {
     std::fill_n(s.sums.get(), block.rows * size_, 0.0f);
     std::fill_n(s.highest, block.rows, -std::numeric_limits<float>::infinity());
     std::fill_n(s.totals, block.rows, 0.0f);
-    for (const AttentionPart& part : parts_) {
+    for (const RowPart& part : parts_) {
       // Under the causal rule no row sees beyond the last one's token.
-      const std::int64_t seen = part.visible == Visible::kCausal && tokens_ > 1 ? std::min(part.keys.size(2), block.token + block.rows) : part.keys.size(2);
+      const std::int64_t seen = part.sight->visible == Visible::kCausal && tokens_ > 1 ? std::min(part.count, block.token + block.rows) : part.count;
       for (std::int64_t key = 0; key < seen; key += kKeys) {
         const std::int64_t count = std::min(kKeys, seen - key);
-        if (sees_any(part, block.token, tokens_ == 1 ? 1 : block.rows, key, count)) add_keys(part, block, key, count, s);
+        if (sees_any(*part.sight, block.token, tokens_ == 1 ? 1 : block.rows, key, count)) add_keys(part, block, key, count, s);
       }
     }
-    float* out = out_.mutable_data_ptr<float>();
     for (std::int64_t row = 0; row < block.rows; ++row) {
-      float* to = out + block.batch * out_.stride(0) + token_of(block, row) * out_.stride(1) + head_of(block, row) * out_.stride(2);
+      const std::int64_t token = token_of(block, row), head = head_of(block, row);
+      float* to = out_ + ((block.batch * tokens_ + token) * heads_ + head) * size_;
       std::copy_n(s.sums.get() + row * size_, size_, to);
       kernel_.scale(to, size_, 1.0f / s.totals[row]);
-      if (lse_.defined())
-        lse_.mutable_data_ptr<float>()[(block.batch * heads_ + head_of(block, row)) * tokens_ + token_of(block, row)] =
-            s.highest[row] + std::log(s.totals[row]);
+      if (lse_) lse_[(block.batch * heads_ + head) * tokens_ + token] = s.highest[row] + std::log(s.totals[row]);
     }
   }
 
   // Adds `count` keys from `key` on to the running softmax of the block's rows.
-  void add_keys(const AttentionPart& part, const Block& block, std::int64_t key, std::int64_t count, Scratch& s) {
-    const at::Tensor &q = part.queries, &k = part.keys, &v = part.values;
-    const float* queries = q.const_data_ptr<float>() + block.batch * q.stride(0) + block.head * q.stride(1) + block.token * q.stride(2);
-    const float* keys = k.const_data_ptr<float>() + block.batch * k.stride(0) + block.group * k.stride(1) + key * k.stride(2);
-    const float* values = v.const_data_ptr<float>() + block.batch * v.stride(0) + block.group * v.stride(1) + key * v.stride(2);
+  void add_keys(const RowPart& part, const Block& block, std::int64_t key, std::int64_t count, Scratch& s) {
+    const RowPart::Rows &q = part.queries, &k = part.keys, &v = part.values;
+    const float* queries = q.data + block.batch * q.batch + block.head * q.head + block.token * q.row;
+    const float* keys = k.data + block.batch * k.batch + block.group * k.head + key * k.row;
+    const float* values = v.data + block.batch * v.batch + block.group * v.head + key * v.row;
     float* scores = s.scores.get();
-    const Factor asking{queries, leading(tokens_ == 1 ? q.stride(1) : q.stride(2))};
-    const bool by_row = block.rows <= kFewRows && k.stride(2) == size_ && v.stride(2) == size_;
+    const Factor asking{queries, leading(tokens_ == 1 ? q.head : q.row)};
+    const bool by_row = block.rows <= kFewRows && k.row == size_ && v.row == size_;
     if (by_row) {
       for (std::int64_t row = 0; row < block.rows; ++row) {
         kernel_.matvec_f32(keys, queries + row * asking.stride, scores + row * kKeys, count, size_);
         kernel_.scale(scores + row * kKeys, count, scale_);
       }
     } else {
-      multiply(block.rows, count, size_, scale_, asking, {keys, leading(k.stride(2)), true}, 0, scores, kKeys);
+      multiply(block.rows, count, size_, scale_, asking, {keys, leading(k.row), true}, 0, scores, kKeys);
     }
     for (std::int64_t row = 0; row < block.rows; ++row) {
       float* line = scores + row * kKeys;
-      hide_keys(part, token_of(block, row), key, count, line);
+      hide_keys(*part.sight, token_of(block, row), key, count, line);
       const auto at = static_cast<std::size_t>(row);
       const float highest = std::max(s.highest[at], kernel_.row_max(line, count));
       if (highest == -std::numeric_limits<float>::infinity()) {  // nothing seen yet, and nothing here
@@ -131,7 +125,7 @@ class Attention {
       }
       s.totals[at] += kernel_.exp_shifted(line, count, highest);
     }
-    if (!by_row) return multiply(block.rows, size_, count, 1, {scores, kKeys}, {values, leading(v.stride(2))}, 1, s.sums.get(), size_);
+    if (!by_row) return multiply(block.rows, size_, count, 1, {scores, kKeys}, {values, leading(v.row)}, 1, s.sums.get(), size_);
     for (std::int64_t row = 0; row < block.rows; ++row) kernel_.add_weighted(values, scores + row * kKeys, s.sums.get() + row * size_, count, size_);
   }
 
@@ -140,13 +134,15 @@ class Attention {
   // BLAS demands a leading dimension of at least a row's length, also of a matrix of one row, whose stride may be anything.
   std::int64_t leading(std::int64_t stride) const { return std::max(stride, size_); }
 
-  std::span<const AttentionPart> parts_;
+  std::span<const RowPart> parts_;
   float scale_;
   const RowKernels& kernel_;
   std::int64_t batch_, heads_, tokens_, size_, groups_;
-  at::Tensor out_;  // [B, T, H, d]
-  at::Tensor lse_;  // [B, H, T], where wanted
+  float* out_;  // [B, T, H, d]
+  float* lse_;  // [B, H, T], where wanted
 };
+
+RowPart::Rows rows_of(const at::Tensor& x) { return {x.const_data_ptr<float>(), x.stride(0), x.stride(1), x.stride(2)}; }
 
 }  // namespace
 
@@ -182,10 +178,18 @@ std::vector<AttentionPart> ready_parts(std::span<const AttentionPart> parts) {
 
 at::Tensor attention_blocks(std::span<const AttentionPart> parts, double scale, at::Tensor* lse) {
   const std::vector<AttentionPart> ready = ready_parts(parts);
-  Attention attention(ready, scale, lse != nullptr);
-  at::Tensor out = attention.run();
-  if (lse) *lse = attention.lse();
-  return out;
+  const at::Tensor& q = ready.front().queries;
+  const AttentionShape shape{q.size(0), q.size(1), ready.front().keys.size(1), q.size(2), q.size(3)};
+  std::vector<RowPart> rows;
+  for (const AttentionPart& part : ready) rows.push_back({rows_of(part.queries), rows_of(part.keys), rows_of(part.values), part.keys.size(2), &part});
+  const at::Tensor out = at::empty({shape.batch, shape.tokens, shape.heads, shape.size}, q.options());
+  if (lse) *lse = at::empty({shape.batch, shape.heads, shape.tokens}, q.options());
+  attention_blocks(rows, shape, scale, out.mutable_data_ptr<float>(), lse ? lse->mutable_data_ptr<float>() : nullptr);
+  return out.transpose(1, 2);
+}
+
+void attention_blocks(std::span<const RowPart> parts, const AttentionShape& shape, double scale, float* out, float* lse) {
+  Attention(parts, shape, scale, out, lse).run();
 }
 
 }  // namespace uio::kernels

@@ -12,6 +12,22 @@ namespace uio::kernels {
 // [B, H, T] f32: log Σ exp of each query's scores over all parts.
 at::Tensor attention_blocks(std::span<const AttentionPart> parts, double scale, at::Tensor* lse = nullptr);
 
+// What attention_blocks reads of a part, by address: tensors cost more to ask than one token's attention does to compute.
+struct RowPart {
+  struct Rows {
+    const float* data;
+    std::int64_t batch, head, row;  // strides; a row's numbers lie side by side
+  };
+  Rows queries, keys, values;  // of `heads`, `groups` and `groups` matrices
+  std::int64_t count;          // keys
+  const AttentionPart* sight;  // who sees what
+};
+struct AttentionShape {
+  std::int64_t batch, heads, groups, tokens, size;
+};
+// The same with out [B, T, H, d] and, where not null, lse [B, H, T].
+void attention_blocks(std::span<const RowPart> parts, const AttentionShape& shape, double scale, float* out, float* lse);
+
 // The parts as blocks are computed of them: unit stride in d, and in the keys of masks.
 std::vector<AttentionPart> ready_parts(std::span<const AttentionPart> parts);
 

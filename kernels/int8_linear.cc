@@ -19,36 +19,8 @@
 namespace uio::kernels {
 namespace {
 
-constexpr std::int64_t kFewRows = 8;  // beyond, one conversion and sgemm cost less
-
 // Rows of weights, of `in` numbers each, that are the least share of a thread.
 std::int64_t grain_of(std::int64_t in) { return std::max<std::int64_t>(1, (1 << 15) / std::max<std::int64_t>(in, 1)); }
-
-std::vector<at::Tensor> few_rows(const at::Tensor& x, std::span<const Int8Weight> weights) {
-  const std::int64_t rows = x.size(0), in = x.size(1);
-  const RowKernels& kernel = row_kernels();
-  const at::Tensor wide = x.contiguous(), whole = at::empty({rows, in}, at::kShort), scale = at::empty({rows}, at::kFloat);
-  std::int16_t* inputs = whole.mutable_data_ptr<std::int16_t>();
-  float* x_scales = scale.mutable_data_ptr<float>();
-  for (std::int64_t row = 0; row < rows; ++row) x_scales[row] = kernel.round_i16(wide.const_data_ptr<float>() + row * in, inputs + row * in, in);
-  std::vector<at::Tensor> results;
-  std::vector<std::int64_t> outs;
-  std::vector<const std::int8_t*> values;  // asked for once: for a block of 16 rows that would cost much of its product
-  std::vector<const float*> scales;
-  std::vector<float*> targets;
-  for (const Int8Weight& weight : weights) {
-    outs.push_back(weight.values.size(0));
-    results.push_back(at::empty({rows, outs.back()}, wide.options()));
-    values.push_back(weight.values.const_data_ptr<std::int8_t>());
-    scales.push_back(weight.scales.const_data_ptr<float>());
-    targets.push_back(results.back().mutable_data_ptr<float>());
-  }
-  for_each_block(outs, in, [&](std::size_t which, std::int64_t first, std::int64_t count) {
-    for (std::int64_t row = 0; row < rows; ++row)
-      kernel.matvec_i8(values[which] + first * in, scales[which] + first, inputs + row * in, x_scales[row], targets[which] + row * outs[which] + first, count, in);
-  });
-  return results;
-}
 
 at::Tensor widen(const Int8Weight& weight) {
   const at::Tensor wide = scratch(weight.values.sizes());
@@ -76,13 +48,14 @@ at::Tensor few_rows_on_device(const CudaKernels& device, const at::Tensor& x, co
 
 }  // namespace
 
-Int8Weight rounded_to_int8(const at::Tensor& weight) {
+Int8Weight rounded_to_int8(const at::Tensor& weight, WeightMemory* memory) {
   if (!weight.device().is_cpu()) {
     const Int8Weight here = rounded_to_int8(weight.to(at::kCPU));
     return {here.values.to(weight.device()), here.scales.to(weight.device())};
   }
   const std::int64_t out = weight.size(0), in = weight.size(1);
-  const Int8Weight rounded{at::empty({out, in}, at::kChar), at::empty({out}, at::kFloat)};
+  const Int8Weight rounded = memory ? Int8Weight{memory->empty({out, in}, at::kChar), memory->empty({out}, at::kFloat)}
+                                    : Int8Weight{at::empty({out, in}, at::kChar), at::empty({out}, at::kFloat)};
   const RowKernels& kernel = row_kernels();
   at::parallel_for(0, out, grain_of(in), [&](std::int64_t begin, std::int64_t end) {
     const at::Tensor wide = weight.narrow(0, begin, end - begin).to(at::kFloat).contiguous();
@@ -106,8 +79,9 @@ at::Tensor linear(const at::Tensor& x, const Int8Weight& weight, const at::Tenso
   }
   if (!fits(x)) return linear_reference(x, weight, bias);
   at::Tensor y;
-  if (x.size(0) <= kFewRows) {  // each number is one thread's: no bit depends on how many there are
-    y = few_rows(x, {&weight, 1}).front();
+  if (is_few(x.size(0), at::kChar)) {  // each number is one thread's: no bit depends on how many there are
+    const RowWeight only = row_weight(weight);
+    y = few_rows_each(x, {&only, 1}).front();
   } else {
     const OneThreadIfSmall one_thread(x.numel() * weight.values.size(0));
     y = at::linear(x, widen(weight));
@@ -116,8 +90,11 @@ at::Tensor linear(const at::Tensor& x, const Int8Weight& weight, const at::Tenso
 }
 
 std::vector<at::Tensor> linear_each(const at::Tensor& x, std::span<const Int8Weight> weights, std::span<const at::Tensor> biases) {
-  const bool is_shared = fits(x) && x.size(0) <= kFewRows;
-  if (is_shared) return with_biases(few_rows(x, weights), biases);
+  if (fits(x) && is_few(x.size(0), at::kChar)) {
+    std::vector<RowWeight> each;
+    for (const Int8Weight& weight : weights) each.push_back(row_weight(weight));
+    return with_biases(few_rows_each(x, each), biases);
+  }
   std::vector<at::Tensor> results;
   for (std::size_t i = 0; i < weights.size(); ++i) results.push_back(linear(x, weights[i], biases[i]));
   return results;

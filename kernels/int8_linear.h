@@ -6,6 +6,8 @@
 #include <span>
 #include <vector>
 
+#include "kernels/weight_memory.h"
+
 namespace uio::kernels {
 
 // Row o of the weight is about scales[o] · values[o, :]; off by at most scales[o] / 2 in each number.
@@ -13,8 +15,8 @@ struct Int8Weight {
   at::Tensor values, scales;  // int8 [out, in], f32 [out]; contiguous
 };
 
-// The nearest of a weight [out, in] of any floating dtype, on its device. Rows that are not finite have scale NaN.
-Int8Weight rounded_to_int8(const at::Tensor& weight);
+// The nearest of a weight [out, in] of any floating dtype, on its device, on the CPU in `memory` if there is one. Rows that are not finite have scale NaN.
+Int8Weight rounded_to_int8(const at::Tensor& weight, WeightMemory* memory = nullptr);
 
 // y = x Wᵀ (+ bias). x [rows, in] of any floating dtype, on the weight's device, bias [out] or undefined; y [rows, out] of x's dtype; no
 // gradients. Of few rows on the CPU the activations are rounded too, to 13 bits of the row's largest, and the sums are exact.

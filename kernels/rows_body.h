@@ -344,6 +344,13 @@ inline std::int32_t dot_i8(const std::int8_t* w, const std::int16_t* x, std::int
     return _mm256_madd_epi16(_mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(w + at))),
                              _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x + at)));
   };
+  for (; i + 64 <= n; i += 64) {  // a cache line of weights, and the one that will be needed some 100 ns later asked for
+    __builtin_prefetch(w + i + 1024);
+    a = _mm256_add_epi32(a, products(i));
+    b = _mm256_add_epi32(b, products(i + 16));
+    a = _mm256_add_epi32(a, products(i + 32));
+    b = _mm256_add_epi32(b, products(i + 48));
+  }
   for (; i + 32 <= n; i += 32) {
     a = _mm256_add_epi32(a, products(i));
     b = _mm256_add_epi32(b, products(i + 16));

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/random.h"
+#include "kernels/few_row_layer.h"
 #include "kernels/linear.h"
 #include "kernels/policy.h"
 #include "kernels/rms_norm.h"
@@ -80,6 +81,7 @@ Model::Model(const std::string& directory, Placement placement, const std::strin
   const ModelConfig& c = config_;
   if (weights != Weights::kFresh) checkpoint_ = std::make_unique<Checkpoint>(directory);
   std::set<std::string> used;
+  kernels::WeightMemory memory;
   const auto get = [&](const std::string& name, const std::vector<std::int64_t>& shape, at::ScalarType dtype) {
     if (!checkpoint_) return fresh_weight(name, shape, c.initializer_range, seed).to(placement_.device, dtype);
     used.insert(name);
@@ -98,7 +100,7 @@ Model::Model(const std::string& directory, Placement placement, const std::strin
   } else {
     head_ = get("lm_head.weight", {c.vocabulary, c.hidden_size}, placement_.stored);
   }
-  if (placement_.int8_weights) rounded_head_ = kernels::rounded_to_int8(std::exchange(head_, {}));
+  if (placement_.int8_weights) rounded_head_ = kernels::rounded_to_int8(std::exchange(head_, {}), &memory);
 
   const std::int64_t d = c.hidden_size;
   const bool has_bias[] = {c.qkv_bias, c.qkv_bias, c.qkv_bias, c.output_bias, c.mlp_bias, c.mlp_bias, c.mlp_bias};
@@ -115,7 +117,7 @@ Model::Model(const std::string& directory, Placement placement, const std::strin
     for (int p = 0; p < kProjections; ++p) {
       const std::string name = prefix + module_of(static_cast<Projection>(p)) + name_of(static_cast<Projection>(p));
       const ProjectionSize size = size_of(c, static_cast<Projection>(p));
-      Linear& linear = layer.linear[static_cast<std::size_t>(p)] = linear_of(get(name + ".weight", {size.out, size.in}, placement_.stored));
+      Linear& linear = layer.linear[static_cast<std::size_t>(p)] = linear_of(get(name + ".weight", {size.out, size.in}, placement_.stored), memory);
       if (has_bias[p]) linear.bias = get(name + ".bias", {size.out}, placement_.computed);
     }
   }
@@ -131,8 +133,8 @@ Model::Model(const std::string& directory, Placement placement, const std::strin
                                               : model_fingerprint(*checkpoint_, config_, cache_dir, threads);
 }
 
-Model::Linear Model::linear_of(at::Tensor weight) const {
-  if (placement_.int8_weights) return {{}, kernels::rounded_to_int8(weight), {}};
+Model::Linear Model::linear_of(at::Tensor weight, kernels::WeightMemory& memory) const {
+  if (placement_.int8_weights) return {{}, kernels::rounded_to_int8(weight, &memory), {}};
   return {std::move(weight), {}, {}};
 }
 
@@ -213,7 +215,40 @@ at::Tensor Model::as_heads(std::int64_t layer, Projection projection, const at::
   return kernels::rms_norm(out.to(placement_.residual()), norm, config_.norm_epsilon, placement_.computed);
 }
 
+std::vector<kernels::RowWeight> Model::few_row_weights(std::int64_t layer, std::span<const Projection> projections, const at::Tensor& rows, const LayerLora* lora) const {
+  const Layer& all = layers_[static_cast<std::size_t>(layer)];
+  if (lora || !rows.device().is_cpu() || all.attention_norm.requires_grad() || all.feed_norm.requires_grad()) return {};
+  std::vector<kernels::RowWeight> weights;
+  for (const Projection projection : projections) {
+    const Linear& linear = all.linear[static_cast<std::size_t>(projection)];
+    if (!placement_.int8_weights && (linear.weight.requires_grad() || !linear.weight.is_contiguous())) return {};
+    weights.push_back(placement_.int8_weights ? kernels::row_weight(linear.rounded) : kernels::row_weight(linear.weight));
+  }
+  return kernels::fits_few_rows(rows, placement_.computed, weights) ? weights : std::vector<kernels::RowWeight>();
+}
+
+std::vector<at::Tensor> Model::attention_projections(std::int64_t layer, const at::Tensor& x, const LayerLora* lora) const {
+  constexpr Projection kAttention[] = {Projection::kQuery, Projection::kKey, Projection::kValue};
+  const at::Tensor flat = x.reshape({-1, x.size(-1)});
+  const std::vector<kernels::RowWeight> few = few_row_weights(layer, kAttention, flat, lora);
+  if (few.empty()) return project_each(layer, kAttention, attention_input(layer, x), lora);
+  const Layer& weights = layers_[static_cast<std::size_t>(layer)];
+  std::vector<at::Tensor> biases, out;
+  for (const Projection projection : kAttention) biases.push_back(weights.linear[static_cast<std::size_t>(projection)].bias);
+  for (const at::Tensor& rows : kernels::with_biases(kernels::norm_linear_each(flat, weights.attention_norm, config_.norm_epsilon, placement_.computed, few), biases))
+    out.push_back(as_rows(rows, x));
+  return out;
+}
+
 at::Tensor Model::finish(std::int64_t layer, const at::Tensor& x, const at::Tensor& attended, const LayerLora* lora) const {
+  constexpr Projection kRest[] = {Projection::kOutput, Projection::kGate, Projection::kUp, Projection::kDown};
+  if (!config_.output_bias && !config_.mlp_bias && !attended.requires_grad()) {
+    const at::Tensor flat = x.reshape({-1, x.size(-1)});
+    if (const auto few = few_row_weights(layer, kRest, flat, lora); !few.empty())
+      return kernels::finish_few_rows(flat, attended.reshape({flat.size(0), -1}),
+                                      {few[0], layers_[static_cast<std::size_t>(layer)].feed_norm, config_.norm_epsilon, few[1], few[2], few[3]})
+          .view(x.sizes());
+  }
   const auto pair = [&](Projection p) { return lora ? &(*lora)[static_cast<std::size_t>(p)] : nullptr; };
   const auto [middle, input] = kernels::add_rms_norm(x, project(layer, Projection::kOutput, attended, pair(Projection::kOutput)),
                                                      layers_[static_cast<std::size_t>(layer)].feed_norm, config_.norm_epsilon, placement_.computed);
@@ -225,7 +260,7 @@ at::Tensor Model::finish(std::int64_t layer, const at::Tensor& x, const at::Tens
 
 at::Tensor Model::layer(std::int64_t layer, const at::Tensor& x, const Attend& attend, const LayerLora* lora) const {
   constexpr Projection kAttention[] = {Projection::kQuery, Projection::kKey, Projection::kValue};
-  std::vector<at::Tensor> heads = project_each(layer, kAttention, attention_input(layer, x), lora);
+  std::vector<at::Tensor> heads = attention_projections(layer, x, lora);
   for (std::size_t i = 0; i < heads.size(); ++i) heads[i] = as_heads(layer, kAttention[i], heads[i]);
   return finish(layer, x, attend(layer, heads[0], heads[1], heads[2]), lora);
 }

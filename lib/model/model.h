@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "io/jobs.h"
+#include "kernels/few_rows.h"
 #include "kernels/int8_linear.h"
 #include "model/checkpoint.h"
 #include "model/config.h"
@@ -113,10 +114,14 @@ class Model {
     kernels::Int8Weight rounded;  // undefined without
     at::Tensor bias;
   };
+  // Query, key and value projections of the normalised residual stream x [B, T, D].
+  std::vector<at::Tensor> attention_projections(std::int64_t layer, const at::Tensor& x, const LayerLora* lora) const;
+  // The weights as products of few rows read them; none where the rows [R, in] are not few or the ops one by one have to do.
+  std::vector<kernels::RowWeight> few_row_weights(std::int64_t layer, std::span<const Projection> projections, const at::Tensor& rows, const LayerLora* lora) const;
   // What heads() makes of a projection [B, T, out].
   at::Tensor as_heads(std::int64_t layer, Projection projection, const at::Tensor& projected) const;
   // The weight as it is to be kept.
-  Linear linear_of(at::Tensor weight) const;
+  Linear linear_of(at::Tensor weight, kernels::WeightMemory& memory) const;
   struct Layer {
     at::Tensor attention_norm, feed_norm, query_norm, key_norm;
     std::array<Linear, kProjections> linear;

@@ -103,4 +103,10 @@ at::Tensor RopeTable::rotate(const at::Tensor& x, const at::Tensor& positions) c
   return kernels::rotary(x, cosine_.index_select(0, positions), sine_.index_select(0, positions));
 }
 
+kernels::Angles RopeTable::angles(std::int64_t position) const {
+  make(position + 1);
+  const std::int64_t half = cosine_.size(1);
+  return {cosine_.const_data_ptr<float>() + position * half, sine_.const_data_ptr<float>() + position * half};
+}
+
 }  // namespace uio

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "kernels/rotary.h"
 #include "model/config.h"
 
 namespace uio {
@@ -31,6 +32,8 @@ class RopeTable {
   at::Tensor rotate(const at::Tensor& x, std::int64_t first) const;
   // Explicit positions [T] (int64).
   at::Tensor rotate(const at::Tensor& x, const at::Tensor& positions) const;
+  // The angles of one position, until the next call of this object; only of f32 tables on the CPU.
+  kernels::Angles angles(std::int64_t position) const;
   std::int64_t length() const { return length_; }
 
  private:
