@@ -14,6 +14,18 @@ test_decode() {
   report
 }
 
+test_serve() {
+  prepare
+  uio-compress --level 0 -o stored.uio book.seg || fail 'no stored blob'
+  printf '{"id":%s,"memory":["%s.uio"],"prompt":"Once","max_tokens":3}\n' 1 book 2 stored 3 book >requests
+  fresh
+  says=answers outputs=()
+  sweep uio-decode --jsonl requests
+  input=requests
+  sweep uio-decode --jsonl --batch 2
+  report
+}
+
 test_score() {
   prepare
   fresh
