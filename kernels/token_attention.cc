@@ -1,4 +1,5 @@
-// Ladder: (1) reference: rotary.h, copies, attention.h: some thirty small tensors, 40 microseconds a layer, with 200 keys four times what they do. (2) shipped: the same by address.
+// Ladder: (1) reference: rotary.h, copies, attention.h: some thirty small tensors, 40 microseconds a layer of the 134M benchmark with 64 keys. (2) shipped: the same
+// by address, 20 microseconds.
 #include "kernels/token_attention.h"
 
 #include <ATen/ATen.h>

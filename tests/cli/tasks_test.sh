@@ -9,6 +9,16 @@ make_dictionary_model() {
     fail 'no weights'
 }
 
+# Dictionaries to train on whose keys are alike: of few symbols in every other group, and no key twice in a group.
+test_dictionaries() {
+  "$UIO_ROOT/examples/dictionary-texts" -n 8 --records 5 --alike 3 --group 4 >texts.jsonl || fail 'dictionary-texts'
+  jq -es 'def keys_of: [.[].parts[].text | scan("<k>(....)<v>") | .[0]]; def symbols: map(explode[]) | unique | length;
+    (.[:4] | keys_of) as $all | (.[4:] | keys_of) as $few | length == 8 and ($all, $few | length == 24 and (unique | length) == 24) and
+    ($all | symbols) > 3 and ($few | symbols) == 3' texts.jsonl >out || fail "$(cat texts.jsonl)"
+  run "$UIO_ROOT/examples/dictionary-texts" -n 8 --records 5 --alike 2 --group 4
+  expect_status 2
+}
+
 test_lookup() {
   make_dictionary_model
   lookup=(uio-score -m model --memory-layers 2 -l 256 --task lookup --lengths '266,1K' --samples 2)
