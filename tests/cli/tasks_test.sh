@@ -15,6 +15,10 @@ test_dictionaries() {
   jq -es 'def keys_of: [.[].parts[].text | scan("<k>(....)<v>") | .[0]]; def symbols: map(explode[]) | unique | length;
     (.[:4] | keys_of) as $all | (.[4:] | keys_of) as $few | length == 8 and ($all, $few | length == 24 and (unique | length) == 24) and
     ($all | symbols) > 3 and ($few | symbols) == 3' texts.jsonl >out || fail "$(cat texts.jsonl)"
+  # Windows that begin in a definition: as long as the others, and what is asked for is whole in them.
+  "$UIO_ROOT/examples/dictionary-texts" -n 40 --records 5 --shift >texts.jsonl || fail 'dictionary-texts --shift'
+  jq -es 'map([.parts[].text] | add | split("<q>")) | all(.[0] as $read | (add | gsub("<.>"; "#") | length) == 112 - 6 and
+    (.[1:6] | all(("<k>" + .) as $asked | $read | contains($asked)))) and (map(.[0][:3] != "<k>") | any)' texts.jsonl >out || fail "$(cat texts.jsonl)"
   run "$UIO_ROOT/examples/dictionary-texts" -n 8 --records 5 --alike 2 --group 4
   expect_status 2
 }
