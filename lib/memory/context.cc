@@ -94,10 +94,8 @@ at::Tensor DecoderContext::attend(std::int64_t layer, const at::Tensor& q, const
   Cache& cache = layers_[static_cast<std::size_t>(layer)];
   const std::int64_t count = q.size(1), window = model_.config().sliding[static_cast<std::size_t>(layer)];
   const double scale = 1.0 / std::sqrt(static_cast<double>(model_.config().head_size));
-  if (!mass_ && kernels::fits_token(q, k, v, cache.keys)) {
-    const std::int64_t oldest = window > 0 ? std::max<std::int64_t>(0, length_ - window + 1) : 0;
-    return kernels::attend_token(q, k, v, rope_.angles(length_), cache.keys, cache.values, oldest, length_, scale);
-  }
+  if (!mass_ && kernels::fits_token(q, k, v, cache.keys))
+    return kernels::attend_token(q, k, v, rope_.angles(length_), cache.keys, cache.values, oldest_seen(length_, window), length_, scale);
   const at::Tensor queries = rope_.rotate(q.transpose(1, 2), length_);
   cache.keys.narrow(2, length_, count).copy_(rope_.rotate(k.transpose(1, 2), length_));
   cache.values.narrow(2, length_, count).copy_(v.transpose(1, 2));

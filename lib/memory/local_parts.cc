@@ -9,9 +9,11 @@ namespace uio {
 using kernels::AttentionPart;
 using kernels::Visible;
 
+std::int64_t oldest_seen(std::int64_t position, std::int64_t window) { return window > 0 ? std::max<std::int64_t>(0, position - window + 1) : 0; }
+
 std::vector<AttentionPart> local_parts(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values, std::int64_t first, std::int64_t window) {
   // Keys that some query still sees; those before lie outside every window.
-  const std::int64_t count = queries.size(2), oldest = window > 0 ? std::max<std::int64_t>(0, first - window + 1) : 0;
+  const std::int64_t count = queries.size(2), oldest = oldest_seen(first, window);
   const std::int64_t before = first - oldest, last = first + count - 1;
   const bool is_cut = window > 0 && last - oldest >= window;
   const auto part = [&](std::int64_t begin, std::int64_t size, Visible visible, const at::Tensor& mask = {}) {

@@ -14,6 +14,9 @@ namespace uio {
 // hold those of the queries too. `window`: the number of keys that a query sees, itself included; 0: all before it.
 std::vector<kernels::AttentionPart> local_parts(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values, std::int64_t first, std::int64_t window);
 
+// The first position that a query at `position` sees.
+std::int64_t oldest_seen(std::int64_t position, std::int64_t window);
+
 // What queries at `count` positions from `first` on see of `keys` positions from `first_key` on, in a sliding window: [count, keys] bool.
 at::Tensor window_mask(std::int64_t first, std::int64_t count, std::int64_t first_key, std::int64_t keys, std::int64_t window, at::Device device);
 

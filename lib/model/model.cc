@@ -25,6 +25,8 @@ namespace {
 
 constexpr std::int64_t kLogits = 1 << 24;  // logits alive at once (64 MB): enough rows for a product at full speed, never all of a text
 
+constexpr Projection kAttention[] = {Projection::kQuery, Projection::kKey, Projection::kValue};  // those before attention, in its order
+
 std::string layer_name(std::int64_t layer) { return "model.layers." + std::to_string(layer) + "."; }
 
 const char* module_of(Projection projection) {
@@ -228,7 +230,6 @@ std::vector<kernels::RowWeight> Model::few_row_weights(std::int64_t layer, std::
 }
 
 std::vector<at::Tensor> Model::attention_projections(std::int64_t layer, const at::Tensor& x, const LayerLora* lora) const {
-  constexpr Projection kAttention[] = {Projection::kQuery, Projection::kKey, Projection::kValue};
   const at::Tensor flat = x.reshape({-1, x.size(-1)});
   const std::vector<kernels::RowWeight> few = few_row_weights(layer, kAttention, flat, lora);
   if (few.empty()) return project_each(layer, kAttention, attention_input(layer, x), lora);
@@ -259,7 +260,6 @@ at::Tensor Model::finish(std::int64_t layer, const at::Tensor& x, const at::Tens
 }
 
 at::Tensor Model::layer(std::int64_t layer, const at::Tensor& x, const Attend& attend, const LayerLora* lora) const {
-  constexpr Projection kAttention[] = {Projection::kQuery, Projection::kKey, Projection::kValue};
   std::vector<at::Tensor> heads = attention_projections(layer, x, lora);
   for (std::size_t i = 0; i < heads.size(); ++i) heads[i] = as_heads(layer, kAttention[i], heads[i]);
   return finish(layer, x, attend(layer, heads[0], heads[1], heads[2]), lora);
