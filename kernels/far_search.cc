@@ -7,18 +7,22 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
+#include <iterator>
 #include <memory>
+#include <numeric>
 #include <tuple>
 #include <vector>
 
 #include "kernels/best.h"
 #include "kernels/local_scores.h"
 #include "kernels/products.h"
+#include "kernels/rows.h"
 
 namespace uio::kernels {
 namespace {
 
 constexpr std::int64_t kKeys = 512, kQueries = 128;  // a block of scores: 256 KB, within a core's second-level cache
+constexpr std::size_t kNamed = 64;                   // rows that are read at once by their names
 
 void product(std::int64_t m, std::int64_t n, std::int64_t k, const float* queries, const float* keys, float* scores) {
   multiply(m, n, k, 1, {queries, k}, {keys, k, true}, 0, scores, n);
@@ -31,6 +35,16 @@ void product(std::int64_t m, std::int64_t n, std::int64_t k, const double* queri
       scores[i * n + j] = sum;
     }
   }
+}
+
+float dot(const float* x, const float* y, std::int64_t n) { return row_kernels().dot(x, y, n); }
+double dot(const double* x, const double* y, std::int64_t n) { return std::inner_product(x, x + n, y, 0.0); }
+
+// sum += Σ weights · rows
+void add_weighted(const float* rows, const float* weights, float* sum, std::int64_t count, std::int64_t n) { row_kernels().add_weighted(rows, weights, sum, count, n); }
+void add_weighted(const double* rows, const double* weights, double* sum, std::int64_t count, std::int64_t n) {
+  for (std::int64_t i = 0; i < count; ++i)
+    for (std::int64_t x = 0; x < n; ++x) sum[x] += weights[i] * rows[i * n + x];
 }
 
 template <typename Real>
@@ -57,7 +71,7 @@ Found empty_like(const at::Tensor& queries, std::int64_t count, at::ScalarType d
 }
 
 template <typename Real>
-void search(const Queries<Real>& queries, std::int64_t matrix, const FarRows& far, std::int64_t begin, std::int64_t end, std::int64_t count, std::vector<Best<Real>>& best) {
+void search(const Queries<Real>& queries, std::int64_t matrix, const FarKeys& far, std::int64_t begin, std::int64_t end, std::int64_t count, std::vector<Best<Real>>& best) {
   const SequentialProducts alone;
   const auto scratch = room<Real>(kKeys * queries.size), scores = room<Real>(kQueries * kKeys);
   for (std::int64_t at = begin; at < end; at += kKeys) {
@@ -72,7 +86,7 @@ void search(const Queries<Real>& queries, std::int64_t matrix, const FarRows& fa
 }
 
 template <typename Real>
-Found find(const at::Tensor& given, std::int64_t groups, const FarRows& far, std::int64_t begin, std::int64_t end, std::int64_t count) {
+Found find(const at::Tensor& given, std::int64_t groups, const FarKeys& far, std::int64_t begin, std::int64_t end, std::int64_t count) {
   const Queries<Real> queries(given, groups);
   Found found = empty_like(given, count, queries.wide.scalar_type());
   // As many stretches of keys as give each thread something to do; what is found does not depend on them.
@@ -105,22 +119,22 @@ Found rank(const at::Tensor& given, std::int64_t groups, const FarRows& far, con
   const at::Tensor named = candidates.contiguous();
   const std::int64_t most = named.size(3);
   at::parallel_for(0, queries.matrices * queries.rows, 1, [&](std::int64_t first, std::int64_t last) {
-    const auto scratch = room<Real>(queries.size);
+    const auto keys = room<Real>(static_cast<std::int64_t>(kNamed) * queries.size);
+    std::vector<std::int64_t> there;
     for (std::int64_t i = first; i < last; ++i) {
       const std::int64_t matrix = i / queries.rows;
       const Real* const query = queries.row(matrix, i % queries.rows);
+      const std::span own(named.const_data_ptr<std::int64_t>() + i * most, static_cast<std::size_t>(most));
+      there.clear();
+      std::ranges::copy_if(own, std::back_inserter(there), [](std::int64_t row) { return row >= 0; });
       Best<Real> best;
-      std::int64_t there = 0;
-      for (std::int64_t c = 0; c < most; ++c) {
-        const std::int64_t index = named.const_data_ptr<std::int64_t>()[i * most + c];
-        if (index < 0) continue;
-        ++there;
-        const Real* const key = far.keys(matrix, index, 1, scratch.get());
-        Real score = 0;
-        for (std::int64_t x = 0; x < queries.size; ++x) score += query[x] * key[x];
-        if (score == score) best.add({score, index}, count);
+      for (std::size_t at = 0; at < there.size(); at += kNamed) {
+        const std::span some = std::span<const std::int64_t>(there).subspan(at, std::min(kNamed, there.size() - at));
+        far.named_keys(matrix, some, keys.get());
+        for (std::size_t c = 0; c < some.size(); ++c)
+          if (const Real score = dot(query, keys.get() + static_cast<std::int64_t>(c) * queries.size, queries.size); score == score) best.add(score, some[c], count);
       }
-      best.write(found.scores.mutable_data_ptr<Real>() + i * count, found.index.mutable_data_ptr<std::int64_t>() + i * count, count, there);
+      best.write(found.scores.mutable_data_ptr<Real>() + i * count, found.index.mutable_data_ptr<std::int64_t>() + i * count, count, static_cast<std::int64_t>(there.size()));
     }
   });
   return found;
@@ -133,19 +147,24 @@ at::Tensor sum_of(const at::Tensor& weights, const at::Tensor& index, std::int64
   const std::int64_t batch = rows.size(0), heads = rows.size(1), count = rows.size(2), best = rows.size(3), shared = heads / groups * count;
   at::Tensor sums = at::zeros({batch, heads, count, size}, shares.options());
   at::parallel_for(0, batch * heads * count, 1, [&](std::int64_t first, std::int64_t last) {
-    const auto scratch = room<Real>(size);
+    const auto values = room<Real>(static_cast<std::int64_t>(kNamed) * size);
+    std::vector<std::int64_t> named;
+    std::vector<Real> own;
     for (std::int64_t i = first; i < last; ++i) {
       Real* const sum = sums.mutable_data_ptr<Real>() + i * size;
-      for (std::int64_t j = 0; j < best; ++j) {
-        const std::int64_t row = rows.const_data_ptr<std::int64_t>()[i * best + j];
-        const Real share = shares.const_data_ptr<Real>()[i * best + j];
-        if (share == 0) continue;
-        if (row < 0) {  // a share of nothing: it is not a number
-          std::fill(sum, sum + size, share);
-          break;
-        }
-        const Real* const value = far.values(i / shared, row, 1, scratch.get());
-        for (std::int64_t x = 0; x < size; ++x) sum[x] += share * value[x];
+      const std::int64_t* const row = rows.const_data_ptr<std::int64_t>() + i * best;
+      const Real* const share = shares.const_data_ptr<Real>() + i * best;
+      named.clear(), own.clear();
+      for (std::int64_t j = 0; j < best; ++j)
+        if (share[j] != 0) named.push_back(row[j]), own.push_back(share[j]);
+      if (const auto nothing = std::ranges::find_if(named, [](std::int64_t one) { return one < 0; }); nothing != named.end()) {  // a share of nothing: it is not a number
+        std::fill(sum, sum + size, own[static_cast<std::size_t>(nothing - named.begin())]);
+        continue;
+      }
+      for (std::size_t at = 0; at < named.size(); at += kNamed) {
+        const std::span some = std::span<const std::int64_t>(named).subspan(at, std::min(kNamed, named.size() - at));
+        far.named_values(i / shared, some, values.get());
+        add_weighted(values.get(), own.data() + at, sum, static_cast<std::int64_t>(some.size()), size);
       }
     }
   });
@@ -156,7 +175,7 @@ bool is_wide(const at::Tensor& queries) { return queries.scalar_type() == at::kD
 
 }  // namespace
 
-Found find_nearest(const at::Tensor& queries, std::int64_t groups, const FarRows& far, std::int64_t begin, std::int64_t end, std::int64_t count) {
+Found find_nearest(const at::Tensor& queries, std::int64_t groups, const FarKeys& far, std::int64_t begin, std::int64_t end, std::int64_t count) {
   return is_wide(queries) ? find<double>(queries, groups, far, begin, end, count) : find<float>(queries, groups, far, begin, end, count);
 }
 

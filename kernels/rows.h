@@ -39,10 +39,16 @@ struct RowKernels {
   float (*round_i16)(const float* x, std::int16_t* out, std::int64_t n);
   // out[o] = scales[o] · x_scale · Σ_i w[o, i]·x[i], the sum exact, |x| <= 4095: the same bits with every instruction set.
   void (*matvec_i8)(const std::int8_t* w, const float* scales, const std::int16_t* x, float x_scale, float* out, std::int64_t outs, std::int64_t n);
+  // The same of `count` rows x [count, n] with a scale each: out [count, outs], the bits of matvec_i8. Short weights are laid out once for all x.
+  void (*products_i8)(const std::int8_t* w, const float* scales, const std::int16_t* x, const float* x_scales, float* out, std::int64_t outs, std::int64_t n, std::int64_t count);
   void (*widen_i8)(const std::int8_t* x, float scale, float* out, std::int64_t n);  // out = scale · x
   // x stays where `sees` is 1 and becomes −inf where it is 0.
   void (*hide)(const std::uint8_t* sees, float* x, std::int64_t n);
   float (*row_max)(const float* x, std::int64_t n);  // -inf for no values
+  // Writes the places of all x above `threshold`, in order, to `places`, which has room for n; returns how many. NaN is above nothing.
+  std::int64_t (*above)(const float* x, std::int64_t n, float threshold, std::int32_t* places);
+  // The number-th greatest of x, from 1 on, of which none is NaN; 0 may come for −0.
+  float (*greatest)(const float* x, std::int64_t n, std::int64_t number);
   // x = exp(x − shift), exactly 0 for −inf; returns their sum.
   float (*exp_shifted)(float* x, std::int64_t n, float shift);
   void (*scale)(float* x, std::int64_t n, float factor);

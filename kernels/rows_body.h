@@ -406,6 +406,63 @@ void matvec_i8(const std::int8_t* w, const float* scales, const std::int16_t* x,
   }
 }
 
+#if UIO_LANES >= 8
+// Weights of eight rows as pairs of numbers: pair p of all eight lies in panel[p], so that one multiplication serves a pair of each row and none of their
+// lanes has to be added up.
+inline void pair_rows(const std::int8_t* w, std::int64_t n, __m256i* panel, std::int64_t step) {
+  for (std::int64_t i = 0; i < n; i += 16, panel += 8 * step) {
+    __m128i r[8], s[8];
+    for (int row = 0; row < 8; ++row) r[row] = _mm_loadu_si128(reinterpret_cast<const __m128i*>(w + row * n + i));
+    for (int k = 0; k < 4; ++k) s[k] = _mm_unpacklo_epi16(r[2 * k], r[2 * k + 1]), s[4 + k] = _mm_unpackhi_epi16(r[2 * k], r[2 * k + 1]);
+    for (int half = 0; half < 2; ++half) {
+      const __m128i* const t = s + 4 * half;
+      const __m128i a = _mm_unpacklo_epi32(t[0], t[1]), b = _mm_unpacklo_epi32(t[2], t[3]), c = _mm_unpackhi_epi32(t[0], t[1]), d = _mm_unpackhi_epi32(t[2], t[3]);
+      const __m128i pairs[4] = {_mm_unpacklo_epi64(a, b), _mm_unpackhi_epi64(a, b), _mm_unpacklo_epi64(c, d), _mm_unpackhi_epi64(c, d)};
+      for (int p = 0; p < 4; ++p) panel[(4 * half + p) * step] = _mm256_cvtepi8_epi16(pairs[p]);
+    }
+  }
+}
+// `kCount` rows x with the 16 rows of a panel.
+template <int kCount>
+inline void panel_products(const __m256i* panel, const float* scales, const std::int16_t* x, const float* x_scales, float* out, std::int64_t outs, std::int64_t n) {
+  __m256i sums[kCount][2] = {};
+  for (std::int64_t p = 0; p < n / 2; ++p)
+    for (int row = 0; row < kCount; ++row) {
+      std::int32_t two;
+      __builtin_memcpy(&two, x + row * n + 2 * p, sizeof(two));
+      const __m256i with = _mm256_set1_epi32(two);
+      for (int half = 0; half < 2; ++half) sums[row][half] = _mm256_add_epi32(sums[row][half], _mm256_madd_epi16(panel[2 * p + half], with));
+    }
+  for (int row = 0; row < kCount; ++row) {
+    const __m256d factor = _mm256_set1_pd(static_cast<double>(x_scales[row]));
+    for (int four = 0; four < 4; ++four) {
+      const __m256i half = sums[row][four / 2];
+      const __m128i total = four % 2 ? _mm256_extracti128_si256(half, 1) : _mm256_castsi256_si128(half);
+      const __m256d scale = _mm256_mul_pd(_mm256_cvtps_pd(_mm_loadu_ps(scales + 4 * four)), factor);
+      _mm_storeu_ps(out + row * outs + 4 * four, _mm256_cvtpd_ps(_mm256_mul_pd(_mm256_cvtepi32_pd(total), scale)));
+    }
+  }
+}
+#endif
+void products_i8(const std::int8_t* w, const float* scales, const std::int16_t* x, const float* x_scales, float* out, std::int64_t outs, std::int64_t n, std::int64_t count) {
+  std::int64_t done = 0;
+#if UIO_LANES >= 8
+  constexpr std::int64_t kShort = 256, kPanel = 16, kFewest = 3;  // for fewer the panel takes longer than it saves
+  if (count >= kFewest && n <= kShort && n % 16 == 0) {
+    __m256i panel[kShort];  // n / 2 pairs of 16 rows
+    for (; done + kPanel <= outs; done += kPanel) {
+      pair_rows(w + done * n, n, panel, 2);
+      pair_rows(w + (done + 8) * n, n, panel + 1, 2);
+      std::int64_t row = 0;
+      for (; row + 4 <= count; row += 4) panel_products<4>(panel, scales + done, x + row * n, x_scales + row, out + row * outs + done, outs, n);
+      for (; row < count; ++row) panel_products<1>(panel, scales + done, x + row * n, x_scales + row, out + row * outs + done, outs, n);
+    }
+  }
+#endif
+  for (std::int64_t row = 0; done < outs && row < count; ++row)
+    matvec_i8(w + done * n, scales + done, x + row * n, x_scales[row], out + row * outs + done, outs - done, n);
+}
+
 void hide(const std::uint8_t* sees, float* x, std::int64_t n) {
   const float nothing = -__builtin_inff();
   std::int64_t i = 0;
@@ -427,6 +484,68 @@ float row_max(const float* x, std::int64_t n) {
   for (int lane = 0; lane < kLanes; ++lane) highest = most[lane] > highest ? most[lane] : highest;
   for (; i < n; ++i) highest = x[i] > highest ? x[i] : highest;
   return highest;
+}
+
+// A bit for each lane that is not 0.
+inline unsigned bits_of(Ints lanes) {
+#if UIO_LANES == 16
+  return static_cast<unsigned>(_mm512_movepi32_mask((__m512i)lanes));
+#elif UIO_LANES == 8
+  return static_cast<unsigned>(_mm256_movemask_ps((__m256)lanes));
+#else
+  return static_cast<unsigned>(_mm_movemask_ps((__m128)lanes));
+#endif
+}
+std::int64_t above(const float* x, std::int64_t n, float threshold, std::int32_t* places) {
+  std::int64_t found = 0, i = 0;
+  const Floats most = all(threshold);
+  for (; i + 4 * kLanes <= n; i += 4 * kLanes) {
+    const Ints hits[4] = {load(x + i) > most, load(x + i + kLanes) > most, load(x + i + 2 * kLanes) > most, load(x + i + 3 * kLanes) > most};
+    if (bits_of((hits[0] | hits[1]) | (hits[2] | hits[3])) == 0) continue;
+    for (int part = 0; part < 4; ++part)
+      for (unsigned bits = bits_of(hits[part]); bits != 0; bits &= bits - 1) places[found++] = static_cast<std::int32_t>(i) + part * kLanes + __builtin_ctz(bits);
+  }
+  for (; i < n; ++i) {
+    places[found] = static_cast<std::int32_t>(i);
+    found += x[i] > threshold;
+  }
+  return found;
+}
+
+// Bits of a float as a whole number in the order of floats, and back.
+inline std::int64_t order_of(float x) {
+  std::int32_t bits;
+  __builtin_memcpy(&bits, &x, 4);
+  return bits < 0 ? -static_cast<std::int64_t>(bits & 0x7fffffff) : bits;
+}
+inline float of_order(std::int64_t order) {
+  const std::uint32_t bits = order < 0 ? 0x80000000u | static_cast<std::uint32_t>(-order) : static_cast<std::uint32_t>(order);
+  float x;
+  __builtin_memcpy(&x, &bits, 4);
+  return x;
+}
+inline std::int64_t count_from(const float* x, std::int64_t n, float least) {
+  Ints found = {};
+  const Floats from = all(least);
+  std::int64_t i = 0, total = 0;
+  for (; i + kLanes <= n; i += kLanes) found -= load(x + i) >= from;
+  for (int lane = 0; lane < kLanes; ++lane) total += found[lane];
+  for (; i < n; ++i) total += x[i] >= least;
+  return total;
+}
+// Of the values that are there `low` is one that enough others reach, `high` one beyond the reach of enough: half of what is in between goes with each look.
+float greatest(const float* x, std::int64_t n, std::int64_t number) {
+  float least = x[0], most = x[0];
+  for (std::int64_t i = 1; i < n; ++i) {
+    least = x[i] < least ? x[i] : least;
+    most = x[i] > most ? x[i] : most;
+  }
+  std::int64_t low = order_of(least), high = order_of(most) + 1;
+  while (high - low > 1) {
+    const std::int64_t middle = low + (high - low) / 2;
+    (count_from(x, n, of_order(middle)) >= number ? low : high) = middle;
+  }
+  return of_order(low);
 }
 
 float exp_shifted(float* x, std::int64_t n, float shift) {
@@ -564,8 +683,9 @@ void add_weighted(const float* rows, const float* weights, float* out, std::int6
 constexpr RowKernels kKernels = {
     UIO_ROWS_NAME,     rms_norm_f32,      rms_norm_bf16,     rms_norm_backward, add_f32,           add_bf16,          swiglu_f32,        swiglu_bf16,
     swiglu_backward,   rotary_f32,        rotary_bf16,       widen_bf16,        widen_f16,         matvec_f32,        matvec_bf16,       pair_up,
-    matvec_f16,        round_i8,          round_i16,         matvec_i8,         widen_i8,          hide,              row_max,           exp_shifted,
-    scale,             log_sum_exp,       softmax_slope,     divergence_slope,  attention_slope,   dot,               add_weighted};
+    matvec_f16,        round_i8,          round_i16,         matvec_i8,         products_i8,       widen_i8,          hide,              row_max,
+    above,             greatest,          exp_shifted,       scale,             log_sum_exp,       softmax_slope,     divergence_slope,  attention_slope,
+    dot,               add_weighted};
 
 }  // namespace
 }  // namespace uio::kernels

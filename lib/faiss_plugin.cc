@@ -63,17 +63,17 @@ const char* encode(std::int64_t d, std::int64_t n, const float* x, std::int64_t 
   });
 }
 
-// One thread: with several the links depend on which comes first, and the same keys would not give the same bytes.
-const char* link(std::int64_t d, std::int64_t n, const float* x, std::int64_t links, void* self,
-                 void (*take)(void*, const std::int32_t*, std::size_t, const std::size_t*, std::int64_t)) {
+// The lowest level of an HNSW graph (arXiv 1603.09320), which has all keys and twice the links of the others. One thread: with several the links depend on
+// which comes first, and the same keys would not give the same bytes.
+const char* link(std::int64_t d, std::int64_t n, const float* x, std::int64_t count, std::int32_t* links) {
   const int threads = omp_get_max_threads();
   omp_set_num_threads(1);
   const char* failure = guarded([&] {
-    faiss::IndexHNSWFlat index(static_cast<int>(d), static_cast<int>(links));
+    faiss::IndexHNSWFlat index(static_cast<int>(d), static_cast<int>(count / 2));
     index.hnsw.efConstruction = kDepth;
     index.add(n, x);
     const faiss::HNSW& graph = index.hnsw;
-    take(self, graph.neighbors.data(), graph.neighbors.size(), graph.offsets.data(), graph.entry_point);
+    for (std::int64_t key = 0; key < n; ++key, links += count) std::copy_n(graph.neighbors.begin() + static_cast<std::ptrdiff_t>(graph.offsets[static_cast<std::size_t>(key)]), count, links);
   });
   omp_set_num_threads(threads);
   return failure;

@@ -16,7 +16,7 @@ namespace {
 // As in streams: text-mode conversions cannot leave these bytes whole.
 constexpr std::array<std::byte, 8> kMagic = {std::byte{'u'},  std::byte{'i'},  std::byte{'o'},  std::byte{'x'},
                                              std::byte{'\r'}, std::byte{'\n'}, std::byte{0x1A}, std::byte{'\n'}};
-constexpr std::uint32_t kVersion = 1;
+constexpr std::uint32_t kVersion = 2;
 constexpr std::size_t kEdge = 64;      // bytes of the head and of the tail; arrays begin at multiples of it
 constexpr std::size_t kSum = kEdge - 8;  // where the checksum of what is before it stands
 constexpr std::size_t kEntry = 40;     // layer, head, array, 0; place, bytes, checksum
@@ -66,7 +66,7 @@ KeyIndexHeader header_of(std::span<const std::byte> bytes) {
 }  // namespace
 
 const char* name_of(KeyArray array) {
-  constexpr const char* kNames[] = {"", "centroids", "starts", "ids", "codes", "scales", "books", "links", "link_starts", "entry"};
+  constexpr const char* kNames[] = {"", "centroids", "starts", "ids", "codes", "scales", "books", "links"};
   const auto number = static_cast<std::size_t>(array);
   return number < std::size(kNames) ? kNames[number] : "unknown";
 }
@@ -179,8 +179,8 @@ std::span<const std::byte> KeyIndexFile::find(std::uint32_t layer, std::uint32_t
   const auto found = arrays_.find({layer, head, array});
   if (found == arrays_.end()) fail("has no " + name);
   const std::uint64_t size = found->second.size();
-  if (size % item != 0 || (count != kAnyCount && (count > size / item || count * item != size)))
-    fail("has " + std::to_string(size) + " bytes of " + name + ", expected " + (count == kAnyCount ? "a multiple of " + std::to_string(item) : std::to_string(count * item)));
+  if (size % item != 0 || count > size / item || count * item != size)
+    fail("has " + std::to_string(size) + " bytes of " + name + ", expected " + std::to_string(count * item));
   return found->second;
 }
 

@@ -21,11 +21,11 @@ struct KeyIndexHeader {
   std::uint32_t layers = 0, heads = 0, head_size = 0;
   std::uint32_t lists = 0;  // of ivf and ivfpq
   std::uint32_t parts = 0;  // of ivfpq: numbers of a code
-  std::uint32_t links = 0;  // of hnsw: links of a key on each level but the lowest, which has twice as many
+  std::uint32_t links = 0;  // of hnsw: of each key
   bool operator==(const KeyIndexHeader&) const = default;
 };
 
-enum class KeyArray : std::uint32_t { kCentroids = 1, kStarts, kIds, kCodes, kScales, kBooks, kLinks, kLinkStarts, kEntry };
+enum class KeyArray : std::uint32_t { kCentroids = 1, kStarts, kIds, kCodes, kScales, kBooks, kLinks };
 const char* name_of(KeyArray array);
 
 class KeyIndexWriter {
@@ -62,18 +62,11 @@ class KeyIndexFile {
     const std::span<const std::byte> bytes = find(layer, head, array, count, sizeof(T));
     return {reinterpret_cast<const T*>(bytes.data()), bytes.size() / sizeof(T)};
   }
-  // The same of any size.
-  template <typename T>
-  std::span<const T> array(std::uint32_t layer, std::uint32_t head, KeyArray array) const {
-    const std::span<const std::byte> bytes = find(layer, head, array, kAnyCount, sizeof(T));
-    return {reinterpret_cast<const T*>(bytes.data()), bytes.size() / sizeof(T)};
-  }
   // So many bytes are about to be read from one place: bounds what of the file is held in memory.
   void read(std::uint64_t bytes) const noexcept { held_.read(file_, bytes); }
   [[noreturn]] void fail(const std::string& reason) const;
 
  private:
-  static constexpr std::uint64_t kAnyCount = ~std::uint64_t{0};
   std::span<const std::byte> find(std::uint32_t layer, std::uint32_t head, KeyArray array, std::uint64_t count, std::size_t item) const;
   void read_table(std::span<const std::byte> table, std::uint64_t end);
 

@@ -18,30 +18,59 @@ bool StoredRows::add(const Memory& header, std::span<const std::byte> payload) {
   return true;
 }
 
-void StoredRows::copy_content(std::uint64_t frame, std::uint64_t from, std::span<std::byte> to) const {
-  const std::byte* const begin = file_.bytes().data() + frame;
+std::size_t StoredRows::memory_of(std::int64_t row) const {
+  // Most memories have as many rows as the first.
+  const auto guess = static_cast<std::size_t>(row / std::max<std::int64_t>(1, starts_.front()));
+  if (guess < starts_.size() && row < starts_[guess] && (guess == 0 || row >= starts_[guess - 1])) return guess;
+  return static_cast<std::size_t>(std::ranges::upper_bound(starts_, row) - starts_.begin());
+}
+
+StoredRows::Address StoredRows::address_of(std::size_t memory, Side side, std::int64_t layer, std::int64_t head, std::int64_t row) const {
+  const Layers& kind = kinds_of_rows_[kinds_[memory]];
+  const std::int64_t first = starts_[memory] - kind.rows;
+  const StoredLayer& places = kind.layers[static_cast<std::size_t>(layer)];
+  const StoredLayer::Place& place = side == Side::kKeys ? places.keys : places.values;
+  const std::uint64_t bytes = item_bytes(shape_.dtype) * shape_.head_size;
+  return {places_[memory] + place.frame, place.within + (static_cast<std::uint64_t>(head) * kind.rows + static_cast<std::uint64_t>(row - first)) * bytes};
+}
+
+const std::byte* StoredRows::content(Address at) const {
+  return file_.bytes().data() + at.frame + kStoredBegin + at.from / kStoredPiece * kStoredBetween + at.from;
+}
+
+void StoredRows::copy_content(Address at, std::span<std::byte> to) const {
   while (!to.empty()) {
-    const std::uint64_t piece = from / kStoredPiece, some = std::min<std::uint64_t>(to.size(), kStoredPiece - from % kStoredPiece);
-    std::memcpy(to.data(), begin + kStoredBegin + piece * kStoredBetween + from, some);
+    const std::uint64_t some = std::min<std::uint64_t>(to.size(), kStoredPiece - at.from % kStoredPiece);
+    std::memcpy(to.data(), content(at), some);
     to = to.subspan(some);
-    from += some;
+    at.from += some;
   }
 }
 
 void StoredRows::copy(Side side, std::int64_t layer, std::int64_t head, std::int64_t begin, std::int64_t count, std::span<std::byte> items) const {
   const std::uint64_t row = item_bytes(shape_.dtype) * shape_.head_size;
-  auto memory = static_cast<std::size_t>(std::ranges::upper_bound(starts_, begin) - starts_.begin());
   held_.read(file_, items.size());
-  for (; count > 0; ++memory) {
-    const Layers& kind = kinds_of_rows_[kinds_[memory]];
-    const std::int64_t first = starts_[memory] - kind.rows, some = std::min(count, starts_[memory] - begin);
-    const StoredLayer& places = kind.layers[static_cast<std::size_t>(layer)];
-    const StoredLayer::Place& place = side == Side::kKeys ? places.keys : places.values;
-    const std::uint64_t from = place.within + (static_cast<std::uint64_t>(head) * kind.rows + static_cast<std::uint64_t>(begin - first)) * row;
-    copy_content(places_[memory] + place.frame, from, items.first(static_cast<std::size_t>(some) * row));
+  for (std::size_t memory = memory_of(begin); count > 0; ++memory) {
+    const std::int64_t some = std::min(count, starts_[memory] - begin);
+    copy_content(address_of(memory, side, layer, head, begin), items.first(static_cast<std::size_t>(some) * row));
     items = items.subspan(static_cast<std::size_t>(some) * row);
     begin += some;
     count -= some;
+  }
+}
+
+void StoredRows::copy_named(Side side, std::int64_t layer, std::int64_t head, std::span<const std::int64_t> rows, std::int64_t first, std::span<std::byte> items) const {
+  constexpr std::size_t kAtOnce = 32, kLine = 64;
+  const std::uint64_t row = item_bytes(shape_.dtype) * shape_.head_size;
+  for (; !rows.empty(); rows = rows.subspan(std::min(rows.size(), kAtOnce))) {
+    const std::span<const std::int64_t> some = rows.first(std::min(rows.size(), kAtOnce));
+    Address at[kAtOnce];
+    for (std::size_t i = 0; i < some.size(); ++i) {
+      held_.read(file_, row);
+      at[i] = address_of(memory_of(some[i] - first), side, layer, head, some[i] - first);
+      for (std::uint64_t byte = 0; byte < row; byte += kLine) __builtin_prefetch(content({at[i].frame, at[i].from + byte}));
+    }
+    for (std::size_t i = 0; i < some.size(); ++i, items = items.subspan(row)) copy_content(at[i], items.first(row));
   }
 }
 

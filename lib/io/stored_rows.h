@@ -41,6 +41,8 @@ class StoredRows {
 
   // Copies rows [begin, begin + count) of one layer and head to `items`, which has just room for them. Any thread.
   void copy(Side side, std::int64_t layer, std::int64_t head, std::int64_t begin, std::int64_t count, std::span<std::byte> items) const;
+  // The same for the rows named by `rows`, less `first` each. They are fetched together: a row that lies apart from all others costs a wait for memory.
+  void copy_named(Side side, std::int64_t layer, std::int64_t head, std::span<const std::int64_t> rows, std::int64_t first, std::span<std::byte> items) const;
 
  private:
   struct Layers {
@@ -48,7 +50,15 @@ class StoredRows {
     std::vector<StoredLayer> layers;
   };
 
-  void copy_content(std::uint64_t frame, std::uint64_t from, std::span<std::byte> to) const;
+  // Where a row lies: the content that begins at `frame`, from its byte `from` on.
+  struct Address {
+    std::uint64_t frame, from;
+  };
+  std::size_t memory_of(std::int64_t row) const;
+  Address address_of(std::size_t memory, Side side, std::int64_t layer, std::int64_t head, std::int64_t row) const;
+  // The bytes of a content lie in pieces: where that one lies.
+  const std::byte* content(Address at) const;
+  void copy_content(Address at, std::span<std::byte> to) const;
 
   MappedFile file_;
   mutable HeldPages held_;

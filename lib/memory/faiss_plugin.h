@@ -14,12 +14,11 @@ struct FaissApi {
   // A product quantiser of `parts` numbers of 8 bits: its books [parts, 256, d / parts], of x [n, d], n ≥ 256; and the codes [n, parts] of x.
   const char* (*make_books)(std::int64_t d, std::int64_t n, const float* x, std::int64_t parts, std::uint64_t seed, float* books);
   const char* (*encode)(std::int64_t d, std::int64_t n, const float* x, std::int64_t parts, const float* books, std::uint8_t* codes);
-  // Links keys x [n, d] to near ones, by distance; `take` gets what memory/link_index.h describes, good until it returns.
-  const char* (*link)(std::int64_t d, std::int64_t n, const float* x, std::int64_t links, void* self,
-                      void (*take)(void* self, const std::int32_t* links, std::size_t link_count, const std::size_t* starts, std::int64_t entry));
+  // Links each of the keys x [n, d], n < 2^31, to near ones, by distance: `links` [n, count], −1 behind the last; `count` is even.
+  const char* (*link)(std::int64_t d, std::int64_t n, const float* x, std::int64_t count, std::int32_t* links);
   const char* (*library)();  // "FAISS 1.7.3"
 };
-inline constexpr int kFaissApiVersion = 1;
+inline constexpr int kFaissApiVersion = 2;
 
 }  // namespace uio
 

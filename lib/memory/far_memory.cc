@@ -44,8 +44,10 @@ class LayerRows : public kernels::FarRows {
   std::int64_t count() const override { return memory_.length(); }
   const float* keys(std::int64_t m, std::int64_t begin, std::int64_t count, float* to) const override { return read(Side::kKeys, m, begin, count, to); }
   const double* keys(std::int64_t m, std::int64_t begin, std::int64_t count, double* to) const override { return read(Side::kKeys, m, begin, count, to); }
-  const float* values(std::int64_t m, std::int64_t begin, std::int64_t count, float* to) const override { return read(Side::kValues, m, begin, count, to); }
-  const double* values(std::int64_t m, std::int64_t begin, std::int64_t count, double* to) const override { return read(Side::kValues, m, begin, count, to); }
+  void named_keys(std::int64_t m, std::span<const std::int64_t> rows, float* to) const override { read_named(Side::kKeys, m, rows, to); }
+  void named_keys(std::int64_t m, std::span<const std::int64_t> rows, double* to) const override { read_named(Side::kKeys, m, rows, to); }
+  void named_values(std::int64_t m, std::span<const std::int64_t> rows, float* to) const override { read_named(Side::kValues, m, rows, to); }
+  void named_values(std::int64_t m, std::span<const std::int64_t> rows, double* to) const override { read_named(Side::kValues, m, rows, to); }
 
  private:
   template <typename Real>
@@ -72,9 +74,40 @@ class LayerRows : public kernels::FarRows {
   }
 
   template <typename Real>
+  void read_named(Side side, std::int64_t matrix, std::span<const std::int64_t> rows, Real* to) const {
+    const at::Tensor& grown = side == Side::kKeys ? keys_ : values_;
+    const std::int64_t size = grown.defined() ? grown.size(2) : memory_.stored_.front().memory->rows.head_size(), grown_begin = memory_.length() - memory_.grown_length_;
+    for (const std::int64_t row : rows)
+      if (row >= grown_begin) __builtin_prefetch(grown_row(grown, matrix, row - grown_begin));
+    while (!rows.empty()) {
+      // Those of one file go together, others one by one.
+      const FarMemory::Stored* const piece = piece_of(rows.front());
+      const auto end = std::ranges::find_if(rows, [&](std::int64_t row) { return piece == nullptr || row < piece->begin || row >= piece->begin + piece->count; });
+      const std::size_t count = std::max<std::size_t>(1, static_cast<std::size_t>(end - rows.begin()));
+      if (piece != nullptr) {
+        const StoredRows& stored = piece->memory->rows;
+        read_raw(stored.dtype(), static_cast<std::int64_t>(count) * size, side == Side::kKeys ? memory_.key_scale_ : 1, to, [&](std::span<std::byte> raw) {
+          stored.copy_named(side, static_cast<std::int64_t>(number_), matrix, rows.first(count), piece->begin, raw);
+        });
+      } else if (const Real* const found = read(side, matrix, rows.front(), 1, to); found != to) {
+        std::copy(found, found + size, to);
+      }
+      rows = rows.subspan(count);
+      to += static_cast<std::int64_t>(count) * size;
+    }
+  }
+  const FarMemory::Stored* piece_of(std::int64_t row) const {
+    if (row >= memory_.stored_length_) return nullptr;
+    return &*std::ranges::find_if(memory_.stored_, [&](const FarMemory::Stored& piece) { return row < piece.begin + piece.count; });
+  }
+
+  static const std::byte* grown_row(const at::Tensor& grown, std::int64_t matrix, std::int64_t row) {
+    return static_cast<const std::byte*>(grown.const_data_ptr()) + (matrix * grown.size(1) + row) * grown.size(2) * grown.element_size();
+  }
+  template <typename Real>
   static const Real* read_grown(const at::Tensor& grown, std::int64_t matrix, std::int64_t begin, std::int64_t count, Real* to) {
-    if (grown.scalar_type() == c10::CppTypeToScalarType<Real>::value) return grown.const_data_ptr<Real>() + (matrix * grown.size(1) + begin) * grown.size(2);
-    const auto* const items = static_cast<const std::byte*>(grown.const_data_ptr()) + (matrix * grown.size(1) + begin) * grown.size(2) * grown.element_size();
+    const std::byte* const items = grown_row(grown, matrix, begin);
+    if (grown.scalar_type() == c10::CppTypeToScalarType<Real>::value) return reinterpret_cast<const Real*>(items);
     widen(items, dtype_of(grown.scalar_type()), count * grown.size(2), to);
     return to;
   }
@@ -82,15 +115,19 @@ class LayerRows : public kernels::FarRows {
   // Of StoredRows or SpilledRows, times `factor`.
   template <typename Rows, typename Real>
   void read_file(const Rows& rows, Side side, std::int64_t matrix, std::int64_t begin, std::int64_t count, double factor, Real* to) const {
-    const std::int64_t items = count * rows.head_size();
-    const std::size_t bytes = static_cast<std::size_t>(items) * item_bytes(rows.dtype());
-    if (scalar_type_of(rows.dtype()) == c10::CppTypeToScalarType<Real>::value) {
-      rows.copy(side, static_cast<std::int64_t>(number_), matrix, begin, count, {reinterpret_cast<std::byte*>(to), bytes});
+    read_raw(rows.dtype(), count * rows.head_size(), factor, to, [&](std::span<std::byte> raw) { rows.copy(side, static_cast<std::int64_t>(number_), matrix, begin, count, raw); });
+  }
+  // `items` numbers of `dtype` that copy(bytes) gets, widened and times `factor`.
+  template <typename Real, typename Copy>
+  void read_raw(DType dtype, std::int64_t items, double factor, Real* to, const Copy& copy) const {
+    const std::size_t bytes = static_cast<std::size_t>(items) * item_bytes(dtype);
+    if (scalar_type_of(dtype) == c10::CppTypeToScalarType<Real>::value) {
+      copy(std::span(reinterpret_cast<std::byte*>(to), bytes));
     } else {
       thread_local std::vector<std::byte> raw;
       if (raw.size() < bytes) raw.resize(bytes);
-      rows.copy(side, static_cast<std::int64_t>(number_), matrix, begin, count, std::span(raw).first(bytes));
-      widen(raw.data(), rows.dtype(), items, to);
+      copy(std::span(raw).first(bytes));
+      widen(raw.data(), dtype, items, to);
     }
     if (factor == 1) return;
     at::Tensor scaled = at::from_blob(to, {items}, c10::CppTypeToScalarType<Real>::value);

@@ -4,46 +4,55 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
+#include <cmath>
+#include <functional>
 #include <queue>
 #include <utility>
 
 #include "kernels/rows.h"
+#include "memory/held_keys.h"
+#include "memory/widen.h"
 
 namespace uio {
 
-LinkIndex::LinkIndex(std::shared_ptr<const KeyIndexFile> file, std::int64_t probe) : file_(std::move(file)) {
+namespace {
+
+// On 1,052,975 real keys they found 0.96 of the nearest 128: tests/bench/results.
+constexpr double kDoors = 32;                               // times the root of the number of keys
+constexpr std::int64_t kDoorItems = std::int64_t{1} << 21;  // numbers of the doors of one head, at most
+constexpr std::int64_t kBegin = 32;                         // doors where a walk begins
+constexpr std::int64_t kHeld = 512;                         // keys that it holds at once
+constexpr std::size_t kLine = 16;                           // links of a line of the cache
+
+}  // namespace
+
+LinkIndex::LinkIndex(std::shared_ptr<const KeyIndexFile> file, const StoredRows& rows, std::int64_t probe) : file_(std::move(file)) {
   const KeyIndexHeader& header = file_->header();
-  rows_ = static_cast<std::int64_t>(header.rows), links_ = header.links;
+  rows_ = static_cast<std::int64_t>(header.rows), size_ = header.head_size, links_ = header.links;
   if (links_ < 1) file_->fail("has no links");
-  // Keys that are held at once, as many as are wanted at least: see tests/bench/results for what that finds.
-  probe_ = probe > 0 ? probe : 256;
+  doors_ = std::clamp(static_cast<std::int64_t>(kDoors * std::sqrt(static_cast<double>(rows_))), std::int64_t{1}, std::min(rows_, std::max<std::int64_t>(kBegin, kDoorItems / size_)));
+  probe_ = probe > 0 ? probe : kHeld;
   for (std::uint32_t layer = 0; layer < header.layers; ++layer)
-    for (std::uint32_t head = 0; head < header.heads; ++head) heads_.push_back(read_head(layer, head));
+    for (std::uint32_t head = 0; head < header.heads; ++head) heads_.push_back(read_head(rows, layer, head));
 }
 
-LinkIndex::Head LinkIndex::read_head(std::uint32_t layer, std::uint32_t number) const {
+LinkIndex::Head LinkIndex::read_head(const StoredRows& rows, std::uint32_t layer, std::uint32_t number) const {
   Head head;
-  head.starts = file_->array<std::uint64_t>(layer, number, KeyArray::kLinkStarts, static_cast<std::uint64_t>(rows_) + 1);
-  head.links = file_->array<std::int32_t>(layer, number, KeyArray::kLinks);
-  head.entry = file_->array<std::uint32_t>(layer, number, KeyArray::kEntry, 1)[0];
-  const auto lowest = static_cast<std::uint64_t>(2 * links_), above = static_cast<std::uint64_t>(links_);
-  if (head.starts.front() != 0 || head.starts.back() != head.links.size()) file_->fail("has links that do not follow each other");
-  for (std::size_t i = 0; i + 1 < head.starts.size(); ++i) {
-    const std::uint64_t begin = head.starts[i], end = head.starts[i + 1];
-    if (end > head.links.size() || end < begin || end - begin < lowest || (end - begin - lowest) % above != 0) file_->fail("has links that do not follow each other");
-  }
+  head.links = file_->array<std::int32_t>(layer, number, KeyArray::kLinks, static_cast<std::uint64_t>(rows_ * links_));
   for (const std::int32_t link : head.links)
     if (link < -1 || link >= rows_) file_->fail("has a link to a key that is not one");
-  if (head.entry >= rows_) file_->fail("begins at a key that is not one");
+  std::vector<std::int64_t> named(static_cast<std::size_t>(doors_));
+  for (std::int64_t i = 0; i < doors_; ++i) named[static_cast<std::size_t>(i)] = door(i);
+  std::vector<std::byte> raw(named.size() * static_cast<std::size_t>(size_) * item_bytes(rows.dtype()));
+  rows.copy_named(Side::kKeys, layer, number, named, 0, raw);
+  head.doors.resize(named.size() * static_cast<std::size_t>(size_));
+  widen(raw.data(), rows.dtype(), doors_ * size_, head.doors.data());
   return head;
 }
 
-std::span<const std::int32_t> LinkIndex::links_of(const Head& head, std::int64_t key, std::int64_t level) const {
-  const auto begin = head.starts[static_cast<std::size_t>(key)], end = head.starts[static_cast<std::size_t>(key) + 1];
-  const std::uint64_t from = begin + static_cast<std::uint64_t>(level == 0 ? 0 : (level + 1) * links_), size = static_cast<std::uint64_t>(level == 0 ? 2 * links_ : links_);
-  if (from + size > end) return {};
-  file_->read(size * sizeof(std::int32_t));
-  return head.links.subspan(from, size);
+std::span<const std::int32_t> LinkIndex::links_of(const Head& head, std::int64_t key) const {
+  file_->read(static_cast<std::uint64_t>(links_) * sizeof(std::int32_t));
+  return head.links.subspan(static_cast<std::size_t>(key * links_), static_cast<std::size_t>(links_));
 }
 
 namespace {
@@ -56,6 +65,7 @@ class Met {
     if (static_cast<std::int64_t>(last_.size()) < rows) last_.resize(static_cast<std::size_t>(rows));
     if (++search_ == 0) std::ranges::fill(last_, 0), search_ = 1;
   }
+  void fetch(std::int64_t key) const { __builtin_prefetch(&last_[static_cast<std::size_t>(key)]); }
   bool add(std::int64_t key) { return std::exchange(last_[static_cast<std::size_t>(key)], search_) != search_; }
 
  private:
@@ -69,75 +79,79 @@ thread_local Met met;
 // Searches of one matrix by one thread.
 class LinkIndex::Walk {
  public:
-  Walk(const LinkIndex& index, const Head& head, const kernels::FarRows& rows, std::int64_t matrix, std::int64_t begin, std::int64_t size)
-      : index_(index), head_(head), rows_(rows), matrix_(matrix), begin_(begin), size_(size), key_(static_cast<std::size_t>(size)) {}
+  Walk(const LinkIndex& index, const Head& head, const kernels::FarRows& rows, std::int64_t matrix, std::int64_t begin)
+      : index_(index), head_(head), rows_(rows), met_(met), matrix_(matrix), begin_(begin), keys_(static_cast<std::size_t>(std::max(index.links_, kBegin) * index.size_)) {}
 
-  // Writes the best `most` that were met, −1 behind them.
-  void search(const float* query, std::int64_t held, std::int64_t* to, std::int64_t most) {
-    query_ = query;
-    met.begin(index_.rows_);
-    const auto top = static_cast<std::int64_t>(head_.starts[static_cast<std::size_t>(head_.entry) + 1] - head_.starts[static_cast<std::size_t>(head_.entry)]) / index_.links_ - 2;
-    Near at{score(head_.entry), head_.entry};
-    for (std::int64_t level = top; level > 0; --level) at = climb(at, level);
-    std::priority_queue<Near> next;  // the best first
-    std::priority_queue<Near, std::vector<Near>, std::greater<>> best;  // the worst first
-    next.push(at), best.push(at), met.add(at.second);
-    while (!next.empty()) {
-      const Near here = next.top();
-      next.pop();
-      if (static_cast<std::int64_t>(best.size()) >= held && here.first < best.top().first) break;
-      for (const std::int32_t link : index_.links_of(head_, here.second, 0)) {
-        if (link < 0) break;
-        if (!met.add(link)) continue;
-        const Near near{score(link), link};
-        if (static_cast<std::int64_t>(best.size()) >= held && !(near.first > best.top().first)) continue;
-        next.push(near), best.push(near);
-        if (static_cast<std::int64_t>(best.size()) > held) best.pop();
-      }
+  // From those doors on; writes the best `most` keys that were met, −1 behind them.
+  void search(const float* query, std::span<const std::int64_t> doors, std::int64_t held, std::int64_t* to, std::int64_t most) {
+    query_ = query, held_ = held;
+    met_.begin(index_.rows_);
+    named_.clear();
+    for (const std::int64_t door : doors)
+      if (door >= 0 && met_.add(index_.door(door))) named_.push_back(begin_ + index_.door(door));  // a query that is not a number has none
+    meet();
+    while (!next_.empty()) {
+      const Near here = next_.top();
+      next_.pop();
+      if (is_full() && here.first < best_.top().first) break;
+      const std::span<const std::int32_t> all = index_.links_of(head_, here.second - begin_), links(all.begin(), std::ranges::find(all, -1));
+      for (const std::int32_t link : links) met_.fetch(link);
+      named_.clear();
+      for (const std::int32_t link : links)
+        if (met_.add(link)) named_.push_back(begin_ + link);
+      meet();
     }
-    while (static_cast<std::int64_t>(best.size()) > most) best.pop();
-    for (std::int64_t i = most - 1; i >= 0; --i) {
-      to[i] = -1;
-      if (static_cast<std::int64_t>(best.size()) > i) to[i] = begin_ + best.top().second, best.pop();
-    }
+    next_ = {};
+    while (static_cast<std::int64_t>(best_.size()) > most) best_.pop();
+    std::fill(to + best_.size(), to + most, -1);
+    for (; !best_.empty(); best_.pop()) to[best_.size() - 1] = best_.top().second;
   }
 
  private:
-  using Near = std::pair<float, std::int64_t>;  // score, key
+  using Near = std::pair<float, std::int64_t>;  // score, row
 
-  // Steps to better keys of a level while there are any; scores only rise, so that it ends.
-  Near climb(Near at, std::int64_t level) {
-    for (bool is_better = true; is_better;) {
-      is_better = false;
-      for (const std::int32_t link : index_.links_of(head_, at.second, level)) {
-        if (link < 0) break;
-        const float found = score(link);
-        if (found > at.first) at = {found, link}, is_better = true;
-      }
+  bool is_full() const { return static_cast<std::int64_t>(best_.size()) >= held_; }
+  // Scores the rows named_, and holds those that are good enough.
+  void meet() {
+    rows_.named_keys(matrix_, named_, keys_.data());
+    for (std::size_t i = 0; i < named_.size(); ++i) {
+      const float score = kernels::row_kernels().dot(query_, keys_.data() + static_cast<std::int64_t>(i) * index_.size_, index_.size_);
+      if (is_full() && !(score > best_.top().first)) continue;
+      const std::span<const std::int32_t> links = index_.links_of(head_, named_[i] - begin_);
+      for (std::size_t link = 0; link < links.size(); link += kLine) __builtin_prefetch(&links[link]);
+      next_.emplace(score, named_[i]), best_.emplace(score, named_[i]);
+      if (static_cast<std::int64_t>(best_.size()) > held_) best_.pop();
     }
-    return at;
   }
-  float score(std::int64_t key) { return kernels::row_kernels().dot(query_, rows_.keys(matrix_, begin_ + key, 1, key_.data()), size_); }
 
   const LinkIndex& index_;
   const Head& head_;
   const kernels::FarRows& rows_;
-  std::int64_t matrix_, begin_, size_;
+  Met& met_;
+  std::int64_t matrix_, begin_, held_ = 0;
   const float* query_ = nullptr;
-  std::vector<float> key_;
+  std::vector<std::int64_t> named_;
+  std::vector<float> keys_;                                            // of those
+  std::priority_queue<Near> next_;                                     // the best first
+  std::priority_queue<Near, std::vector<Near>, std::greater<>> best_;  // the worst first
 };
 
 kernels::Found LinkIndex::find(std::int64_t layer, const at::Tensor& given, std::int64_t groups, const kernels::FarRows& rows, std::int64_t begin, std::int64_t count) const {
   const at::Tensor queries = given.to(at::kFloat).contiguous();
-  const std::int64_t size = queries.size(3), a_matrix = queries.size(1) / groups * queries.size(2), most = std::min(rows_, count);
+  const std::int64_t a_matrix = queries.size(1) / groups * queries.size(2), most = std::min(rows_, count), first_doors = std::min(doors_, kBegin);
+  const Head* const heads = &heads_[static_cast<std::size_t>(layer * groups)];
+  std::vector<const float*> doors;
+  for (std::int64_t g = 0; g < groups; ++g) doors.push_back(heads[g].doors.data());
+  const at::Tensor begins = kernels::find_nearest(queries, groups, HeldKeys(std::move(doors), doors_, size_), 0, doors_, first_doors).index;
   at::Tensor candidates = at::empty({1, queries.size(1), queries.size(2), most}, at::kLong);
   const std::int64_t pieces = std::clamp<std::int64_t>(a_matrix / 64, 1, at::get_num_threads());
   at::parallel_for(0, groups * pieces, 1, [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t task = first; task < last; ++task) {
       const std::int64_t matrix = task / pieces, piece = task % pieces;
-      Walk walk(*this, heads_[static_cast<std::size_t>(layer * groups + matrix)], rows, matrix, begin, size);
+      Walk walk(*this, heads[matrix], rows, matrix, begin);
       for (std::int64_t query = matrix * a_matrix + a_matrix * piece / pieces; query < matrix * a_matrix + a_matrix * (piece + 1) / pieces; ++query)
-        walk.search(queries.const_data_ptr<float>() + query * size, std::max(probe_, most), candidates.mutable_data_ptr<std::int64_t>() + query * most, most);
+        walk.search(queries.const_data_ptr<float>() + query * size_, std::span(begins.const_data_ptr<std::int64_t>() + query * first_doors, static_cast<std::size_t>(first_doors)),
+                    std::max(probe_, most), candidates.mutable_data_ptr<std::int64_t>() + query * most, most);
     }
   });
   return kernels::rank_candidates(given, groups, rows, candidates, count);

@@ -11,26 +11,27 @@
 
 namespace uio {
 
-// Only links are kept: the keys themselves are read from the blob. A walk is bounded by the number of keys, whatever the links say.
+// Only links are kept: the keys themselves are read from the blob. Queries seldom look like keys, and what they want lies in many places of the graph that are
+// not linked with each other: keys that are spread evenly over all are held in memory, and a walk begins at those of them that suit a query best. It is
+// bounded by the number of keys, whatever the links say.
 class LinkIndex : public KeyIndex {
  public:
-  // Throws Error{kData} where its arrays contradict each other.
-  LinkIndex(std::shared_ptr<const KeyIndexFile> file, std::int64_t probe);
+  // `rows` are those of its blob. Throws Error{kData} where it links to what is not a key.
+  LinkIndex(std::shared_ptr<const KeyIndexFile> file, const StoredRows& rows, std::int64_t probe);
   kernels::Found find(std::int64_t layer, const at::Tensor& queries, std::int64_t groups, const kernels::FarRows& rows, std::int64_t begin, std::int64_t count) const override;
 
  private:
   struct Head {
-    std::span<const std::int32_t> links;    // of each key those of the lowest level, then of each level above that it is on; −1: none
-    std::span<const std::uint64_t> starts;  // [rows + 1]: where the links of each key begin
-    std::int64_t entry;                     // the key where walks begin
+    std::span<const std::int32_t> links;  // [rows, links]; −1 behind the last of a key
+    std::vector<float> doors;             // [doors, d]: keys where walks may begin
   };
   class Walk;
-  Head read_head(std::uint32_t layer, std::uint32_t head) const;
-  // The links of a key on a level, 0 the lowest; none where it is not on it.
-  std::span<const std::int32_t> links_of(const Head& head, std::int64_t key, std::int64_t level) const;
+  Head read_head(const StoredRows& rows, std::uint32_t layer, std::uint32_t head) const;
+  std::int64_t door(std::int64_t number) const { return number * rows_ / doors_; }  // a key
+  std::span<const std::int32_t> links_of(const Head& head, std::int64_t key) const;
 
   std::shared_ptr<const KeyIndexFile> file_;
-  std::int64_t rows_, links_, probe_;
+  std::int64_t rows_, size_, links_, doors_, probe_;
   std::vector<Head> heads_;  // layers · heads
 };
 

@@ -9,28 +9,14 @@
 
 #include "kernels/best.h"
 #include "kernels/products.h"
+#include "memory/held_keys.h"
 
 namespace uio {
 namespace {
 
-constexpr std::int64_t kKeys = 512, kQueries = 128;  // a block of scores: 256 KB, within a core's second-level cache
-constexpr std::int64_t kQueriesAtOnce = 1024;        // that share a walk over the lists
-constexpr std::int64_t kPromising = 8;               // lists that a query looks at before the others
-
-// Centroids as keys to be searched.
-class Centroids : public kernels::FarRows {
- public:
-  Centroids(std::vector<const float*> heads, std::int64_t count, std::int64_t size) : heads_(std::move(heads)), count_(count), size_(size) {}
-  std::int64_t count() const override { return count_; }
-  const float* keys(std::int64_t matrix, std::int64_t begin, std::int64_t, float*) const override { return heads_[static_cast<std::size_t>(matrix)] + begin * size_; }
-  const double* keys(std::int64_t, std::int64_t, std::int64_t, double*) const override { return nullptr; }  // never asked for: queries are f32
-  const float* values(std::int64_t, std::int64_t, std::int64_t, float*) const override { return nullptr; }
-  const double* values(std::int64_t, std::int64_t, std::int64_t, double*) const override { return nullptr; }
-
- private:
-  std::vector<const float*> heads_;
-  std::int64_t count_, size_;
-};
+constexpr std::int64_t kKeys = 512, kQueries = 128;              // a block of scores: 256 KB, within a core's second-level cache
+constexpr std::int64_t kFewestAtOnce = 256, kMostAtOnce = 4096;  // queries that share a walk over the lists
+constexpr std::int64_t kPromising = 8;                           // lists that a query looks at before the others
 
 }  // namespace
 
@@ -91,6 +77,7 @@ class ListIndex::Scores {
     if (head.codes.empty()) {
       whole_.resize(static_cast<std::size_t>(count * size_)), scales_.resize(static_cast<std::size_t>(count));
       for (std::int64_t i = 0; i < count; ++i) scales_[static_cast<std::size_t>(i)] = kernel_.round_i16(queries + i * size_, whole_.data() + i * size_, size_);
+      asking_whole_.resize(static_cast<std::size_t>(kQueries * size_)), asking_scales_.resize(static_cast<std::size_t>(kQueries));
     } else {
       keys_.resize(static_cast<std::size_t>(kKeys * size_)), asking_.resize(static_cast<std::size_t>(kQueries * size_));
     }
@@ -105,14 +92,18 @@ class ListIndex::Scores {
 
   // Of those queries: [queries, keys].
   const float* of(std::span<const std::int64_t> queries) {
+    const auto count = static_cast<std::int64_t>(queries.size());
+    const auto gather = [&](const auto* from, std::int64_t size, auto* to) {
+      for (const std::int64_t query : queries) to = std::copy_n(from + query * size, size, to);
+    };
     if (!head_.codes.empty()) {
-      for (std::size_t i = 0; i < queries.size(); ++i) std::copy_n(queries_ + queries[i] * size_, size_, asking_.data() + static_cast<std::int64_t>(i) * size_);
-      kernels::multiply(static_cast<std::int64_t>(queries.size()), count_, size_, 1, {asking_.data(), size_}, {keys_.data(), size_, true}, 0, scores_.data(), count_);
+      gather(queries_, size_, asking_.data());
+      kernels::multiply(count, count_, size_, 1, {asking_.data(), size_}, {keys_.data(), size_, true}, 0, scores_.data(), count_);
       return scores_.data();
     }
-    for (std::size_t i = 0; i < queries.size(); ++i)
-      kernel_.matvec_i8(head_.bytes.data() + begin_ * size_, head_.scales.data() + begin_, whole_.data() + queries[i] * size_, scales_[static_cast<std::size_t>(queries[i])],
-                        scores_.data() + static_cast<std::int64_t>(i) * count_, count_, size_);
+    gather(whole_.data(), size_, asking_whole_.data());
+    gather(scales_.data(), 1, asking_scales_.data());
+    kernel_.products_i8(head_.bytes.data() + begin_ * size_, head_.scales.data() + begin_, asking_whole_.data(), asking_scales_.data(), scores_.data(), count_, size_, count);
     return scores_.data();
   }
 
@@ -136,16 +127,16 @@ class ListIndex::Scores {
   const Head& head_;
   const float* queries_;
   std::int64_t size_, begin_ = 0, count_ = 0;
-  std::vector<std::int16_t> whole_;     // the queries as whole numbers, times scales_
-  std::vector<float> scales_;
-  std::vector<float> keys_, asking_;    // widened
+  std::vector<std::int16_t> whole_, asking_whole_;  // the queries as whole numbers, times their scales; those that ask
+  std::vector<float> scales_, asking_scales_;
+  std::vector<float> keys_, asking_;                // widened
   std::vector<float> scores_;
 };
 
 at::Tensor ListIndex::choose_lists(std::int64_t layer, const at::Tensor& queries, std::int64_t groups) const {
   std::vector<const float*> heads;
   for (std::int64_t g = 0; g < groups; ++g) heads.push_back(heads_[static_cast<std::size_t>(layer * groups + g)].centroids.data());
-  return kernels::find_nearest(queries, groups, Centroids(std::move(heads), lists_, size_), 0, lists_, probe_).index;
+  return kernels::find_nearest(queries, groups, HeldKeys(std::move(heads), lists_, size_), 0, lists_, probe_).index;
 }
 
 // Of queries [first, last) of a matrix, and of the lists that each of them wants those from the `from`-th to before the `to`-th: each list once.
@@ -196,10 +187,9 @@ void ListIndex::choose_candidates(const Run& run, std::int64_t matrix, std::int6
   const std::int64_t promising = std::min(kPromising, run.probe);
   look(run, matrix, first, last, 0, promising, scores, best);
   look(run, matrix, first, last, promising, run.probe, scores, best);
-  std::vector<float> unused(static_cast<std::size_t>(run.most));
   for (std::int64_t query = first; query < last; ++query) {
     std::int64_t* const own = run.candidates + (matrix * run.queries_a_matrix + query) * run.most;
-    best[static_cast<std::size_t>(query - first)].write(unused.data(), own, run.most, 0);
+    best[static_cast<std::size_t>(query - first)].write_rows(own, run.most);
     if (!head.ids.empty())
       for (std::int64_t i = 0; i < run.most; ++i)
         if (own[i] >= 0) own[i] = head.ids[static_cast<std::size_t>(own[i])];
@@ -215,10 +205,11 @@ kernels::Found ListIndex::find(std::int64_t layer, const at::Tensor& given, std:
   at::Tensor candidates = at::empty({1, queries.size(1), queries.size(2), most}, at::kLong);
   const Run run{&heads_[static_cast<std::size_t>(layer * groups)], queries.const_data_ptr<float>(), has_lists ? lists.const_data_ptr<std::int64_t>() : nullptr,
                 candidates.mutable_data_ptr<std::int64_t>(), queries.size(1) / groups * queries.size(2), has_lists ? probe_ : 1, most};
-  const std::int64_t pieces = (run.queries_a_matrix + kQueriesAtOnce - 1) / kQueriesAtOnce;
+  // As few pieces as give each thread something to do: what a query finds does not depend on those that it shares a walk with.
+  const std::int64_t total = run.queries_a_matrix, at_once = std::clamp(total * groups / (2 * at::get_num_threads()), kFewestAtOnce, kMostAtOnce), pieces = (total + at_once - 1) / at_once;
   at::parallel_for(0, groups * pieces, 1, [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t task = first; task < last; ++task)
-      choose_candidates(run, task / pieces, task % pieces * kQueriesAtOnce, std::min(run.queries_a_matrix, (task % pieces + 1) * kQueriesAtOnce));
+      choose_candidates(run, task / pieces, task % pieces * at_once, std::min(total, (task % pieces + 1) * at_once));
   });
   if (begin > 0) candidates = at::where(candidates.ge(0), candidates + begin, candidates);
   return kernels::rank_candidates(given, groups, rows, candidates, count);

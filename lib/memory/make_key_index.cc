@@ -23,7 +23,7 @@ namespace uio {
 namespace {
 
 constexpr std::int64_t kRowsAtOnce = 1 << 13;  // read, assigned and encoded
-constexpr std::int64_t kLinks = 16;            // of hnsw
+constexpr std::int64_t kLinks = 32;            // of hnsw
 constexpr std::int64_t kPointsAList = 64;      // keys that a centroid is made of, at most
 constexpr std::int64_t kBookKeys = 1 << 16;    // keys that the books are made of, at most
 constexpr std::int64_t kFewestBookKeys = 256;
@@ -220,30 +220,12 @@ class Making {
     return ordered;
   }
 
-  // The greatest inner product is the least distance, where each key gets a number more that makes all of them equally long, and queries get a 0 there.
   void make_links(Keys& keys) {
-    const std::int64_t rows = keys.count(), size = keys.size(), wide = size + 1;
-    std::vector<float> all(static_cast<std::size_t>(rows * wide));
-    float longest = 0;
-    keys.each([&](std::int64_t begin, std::int64_t count, const float* block) {
-      for (std::int64_t i = 0; i < count; ++i) {
-        float* const to = all.data() + (begin + i) * wide;
-        std::copy_n(block + i * size, size, to);
-        to[size] = kernels::row_kernels().dot(to, to, size);
-        longest = std::max(longest, to[size]);
-      }
-    });
-    for (std::int64_t row = 0; row < rows; ++row) {
-      float& last = all[static_cast<std::size_t>(row * wide + size)];
-      last = std::sqrt(std::max(0.0f, longest - last));
-    }
-    check(faiss().link(wide, rows, all.data(), kLinks, this, [](void* self, const std::int32_t* links, std::size_t count, const std::size_t* starts, std::int64_t entry) {
-      auto& own = *static_cast<Making*>(self);
-      static_assert(sizeof(std::size_t) == sizeof(std::uint64_t));
-      own.add(KeyArray::kLinkStarts, std::vector<std::uint64_t>(starts, starts + own.header_.rows + 1));
-      own.add(KeyArray::kLinks, std::vector<std::int32_t>(links, links + count));
-      own.add(KeyArray::kEntry, std::vector<std::uint32_t>{static_cast<std::uint32_t>(entry)});
-    }));
+    std::vector<float> all(static_cast<std::size_t>(keys.count() * keys.size()));
+    keys.each([&](std::int64_t begin, std::int64_t count, const float* block) { std::copy_n(block, count * keys.size(), all.data() + begin * keys.size()); });
+    std::vector<std::int32_t> links(static_cast<std::size_t>(keys.count() * kLinks));
+    check(faiss().link(keys.size(), keys.count(), all.data(), kLinks, links.data()));
+    add(KeyArray::kLinks, links);
   }
 
   const IndexJob& job_;

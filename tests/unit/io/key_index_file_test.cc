@@ -53,12 +53,12 @@ TEST_CASE("an index file gives back what was written") {
   const KeyIndexFile file(scratch.write("index", bytes));
   CHECK(file.header() == header());
   CHECK(file.array<float>(1, 0, KeyArray::kCentroids, 12)[11] == 1.5f);
-  CHECK(file.array<std::uint64_t>(0, 0, KeyArray::kStarts)[3] == 10);
+  CHECK(file.array<std::uint64_t>(0, 0, KeyArray::kStarts, 4)[3] == 10);
   CHECK(file.array<std::int8_t>(0, 0, KeyArray::kCodes, 40)[39] == -3);
   CHECK_THROWS_AS(file.array<float>(0, 0, KeyArray::kCentroids, 13), Error);
   CHECK_THROWS_AS(file.array<std::uint64_t>(0, 0, KeyArray::kStarts, std::uint64_t{1} << 61), Error);
   CHECK_THROWS_AS(file.array<float>(0, 1, KeyArray::kCentroids, 12), Error);
-  CHECK_THROWS_AS(file.array<float>(0, 0, KeyArray::kScales), Error);
+  CHECK_THROWS_AS(file.array<float>(0, 0, KeyArray::kScales, 10), Error);
 }
 
 TEST_CASE("every cut, every flipped bit and a thousand other damages are refused") {
@@ -87,7 +87,7 @@ TEST_CASE("every cut, every flipped bit and a thousand other damages are refused
 TEST_CASE("versions and kinds that are not known are a mismatch") {
   const Scratch scratch;
   std::string bytes = sample();
-  bytes[8] = 2;
+  ++bytes[8];
   const std::uint64_t sum = checksum(as_bytes(bytes).first(56));
   std::memcpy(bytes.data() + 56, &sum, 8);
   CHECK(status_of(scratch, bytes) == 4);

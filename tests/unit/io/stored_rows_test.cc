@@ -72,6 +72,13 @@ TEST_CASE("rows of any layer, head and stretch are those that were written") {
       }
       const auto from = wanted.begin() + begin * static_cast<std::ptrdiff_t>(row);
       REQUIRE(std::equal(found.begin(), found.end(), from));
+      // The same rows by their names, in another order and some twice, less a number.
+      std::vector<std::int64_t> named;
+      for (int k = 0; k < 70; ++k) named.push_back(1000 + begin + static_cast<std::int64_t>(random()) % count);
+      std::vector<std::byte> rows(named.size() * row);
+      stored.copy_named(side, layer, head, named, 1000, rows);
+      for (std::size_t k = 0; k < named.size(); ++k)
+        REQUIRE(std::equal(rows.begin() + static_cast<std::ptrdiff_t>(k * row), rows.begin() + static_cast<std::ptrdiff_t>((k + 1) * row), wanted.begin() + (named[k] - 1000) * static_cast<std::ptrdiff_t>(row)));
     }
   }
 }

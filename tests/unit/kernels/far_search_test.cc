@@ -23,8 +23,10 @@ class TensorRows : public kernels::FarRows {
   std::int64_t count() const override { return keys_.size(1); }
   const float* keys(std::int64_t m, std::int64_t begin, std::int64_t count, float* to) const override { return copy(keys_, m, begin, count, to); }
   const double* keys(std::int64_t m, std::int64_t begin, std::int64_t count, double* to) const override { return copy(keys_, m, begin, count, to); }
-  const float* values(std::int64_t m, std::int64_t begin, std::int64_t count, float* to) const override { return copy(values_, m, begin, count, to); }
-  const double* values(std::int64_t m, std::int64_t begin, std::int64_t count, double* to) const override { return copy(values_, m, begin, count, to); }
+  void named_keys(std::int64_t m, std::span<const std::int64_t> rows, float* to) const override { copy_named(keys_, m, rows, to); }
+  void named_keys(std::int64_t m, std::span<const std::int64_t> rows, double* to) const override { copy_named(keys_, m, rows, to); }
+  void named_values(std::int64_t m, std::span<const std::int64_t> rows, float* to) const override { copy_named(values_, m, rows, to); }
+  void named_values(std::int64_t m, std::span<const std::int64_t> rows, double* to) const override { copy_named(values_, m, rows, to); }
 
  private:
   template <typename Real>
@@ -32,6 +34,10 @@ class TensorRows : public kernels::FarRows {
     const at::Tensor some = from[m].narrow(0, begin, count).contiguous();
     std::copy_n(some.const_data_ptr<double>(), some.numel(), to);
     return to;
+  }
+  template <typename Real>
+  static void copy_named(const at::Tensor& from, std::int64_t m, std::span<const std::int64_t> rows, Real* to) {
+    for (const std::int64_t row : rows) copy(from, m, row, 1, to), to += from.size(2);
   }
   at::Tensor keys_, values_;
 };

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <random>
 #include <vector>
@@ -503,6 +504,58 @@ TEST_CASE("products of whole numbers are exact, with every instruction set") {
       }
     }
   }
+}
+
+TEST_CASE("products of many rows of whole numbers are those of one row at a time") {
+  std::mt19937 random(6);
+  for (const RowKernels* build : row_builds())
+    for (const std::int64_t n : {1, 16, 32, 40, 80, 128, 256, 272})
+      for (const std::int64_t outs : {1, 15, 16, 50})
+        for (const std::int64_t count : {1, 2, 3, 7, 9}) {
+          INFO(build->instruction_set << ", " << n << ", " << outs << ", " << count);
+          std::vector<std::int8_t> w(static_cast<std::size_t>(outs * n));
+          std::vector<std::int16_t> x(static_cast<std::size_t>(count * n));
+          for (auto& value : w) value = static_cast<std::int8_t>(static_cast<int>(random() % 255) - 127);
+          for (auto& value : x) value = static_cast<std::int16_t>(static_cast<int>(random() % 8191) - 4095);
+          std::fill_n(w.begin(), n, std::int8_t{-127}), std::fill_n(x.begin(), n, std::int16_t{-4095});
+          const std::vector<float> scales = numbers(outs, 7), x_scales = numbers(count, 8);
+          std::vector<float> out(static_cast<std::size_t>(count * outs)), wanted = out;
+          build->products_i8(w.data(), scales.data(), x.data(), x_scales.data(), out.data(), outs, n, count);
+          for (std::int64_t i = 0; i < count; ++i)
+            build->matvec_i8(w.data(), scales.data(), x.data() + i * n, x_scales[static_cast<std::size_t>(i)], wanted.data() + i * outs, outs, n);
+          CHECK(out == wanted);
+        }
+}
+
+TEST_CASE("the k-th greatest of a row is that of a full sort") {
+  for (const RowKernels* build : row_builds())
+    for (const std::int64_t n : kLongSizes) {
+      INFO(build->instruction_set << ", " << n);
+      std::vector<float> x = numbers(n, 11, 1e-3f);
+      for (std::size_t i = 0; i < x.size(); i += 3) x[i] = static_cast<float>(static_cast<int>(i % 7) - 3);  // many are equal
+      if (n > 8) x[1] = kInfinity, x[2] = -kInfinity, x[4] = -0.0f, x[5] = 1e-42f, x[7] = -std::numeric_limits<float>::max();
+      std::vector<float> sorted = x;
+      std::sort(sorted.begin(), sorted.end(), std::greater<>());
+      for (std::int64_t number = 1; number <= n; number += 1 + n / 50) CHECK(build->greatest(x.data(), n, number) == sorted[static_cast<std::size_t>(number - 1)]);
+    }
+}
+
+TEST_CASE("what is above a threshold is named in order, and nothing else") {
+  for (const RowKernels* build : row_builds())
+    for (const std::int64_t n : kLongSizes) {
+      INFO(build->instruction_set << ", " << n);
+      std::vector<float> x = numbers(n, 9);
+      x[static_cast<std::size_t>(n / 2)] = NAN;
+      for (const float threshold : {-kInfinity, x[0], 0.0f, 0.9f, kInfinity}) {
+        std::vector<std::int32_t> wanted, places(x.size() + 1, -7);
+        for (std::size_t i = 0; i < x.size(); ++i)
+          if (x[i] > threshold) wanted.push_back(static_cast<std::int32_t>(i));
+        const std::int64_t found = build->above(x.data(), n, threshold, places.data());
+        CHECK(places.back() == -7);
+        places.resize(static_cast<std::size_t>(found));
+        CHECK(places == wanted);
+      }
+    }
 }
 
 }  // namespace

@@ -90,9 +90,13 @@ class LayerKeys : public kernels::FarRows {
   explicit LayerKeys(const at::Tensor& keys) : keys_(keys.contiguous()) {}
   std::int64_t count() const override { return keys_.size(1); }
   const float* keys(std::int64_t m, std::int64_t begin, std::int64_t, float*) const override { return keys_.const_data_ptr<float>() + (m * keys_.size(1) + begin) * keys_.size(2); }
-  const float* values(std::int64_t m, std::int64_t begin, std::int64_t count, float* to) const override { return keys(m, begin, count, to); }
   const double* keys(std::int64_t, std::int64_t, std::int64_t, double*) const override { return nullptr; }
-  const double* values(std::int64_t, std::int64_t, std::int64_t, double*) const override { return nullptr; }
+  void named_keys(std::int64_t m, std::span<const std::int64_t> rows, float* to) const override {
+    for (const std::int64_t row : rows) to = std::copy_n(keys(m, row, 1, to), keys_.size(2), to);
+  }
+  void named_values(std::int64_t m, std::span<const std::int64_t> rows, float* to) const override { named_keys(m, rows, to); }
+  void named_keys(std::int64_t, std::span<const std::int64_t>, double*) const override { FAIL("queries are f32"); }
+  void named_values(std::int64_t, std::span<const std::int64_t>, double*) const override { FAIL("queries are f32"); }
 
  private:
   at::Tensor keys_;
@@ -194,13 +198,9 @@ TEST_CASE("ten thousand indexes that lie are refused or found wanting, and nothi
           if (!bent(100)) writer.add(layer, head, array, std::span<const T>(items));
         };
         if (std::string(kind) == "hnsw") {
-          std::vector<std::uint64_t> starts = {0};
-          while (starts.size() < size(301)) starts.push_back(starts.back() + 4 + 2 * below(bent(300) ? 1000 : 3) + (bent(3000) ? 1 : 0));
-          std::vector<std::int32_t> links(size(starts.back()));
+          std::vector<std::int32_t> links(size(300 * header.links));
           for (auto& link : links) link = bent(20000) ? static_cast<std::int32_t>(random()) : static_cast<std::int32_t>(below(301)) - 1;
-          add(KeyArray::kLinkStarts, starts);
           add(KeyArray::kLinks, links);
-          add(KeyArray::kEntry, std::vector<std::uint32_t>{static_cast<std::uint32_t>(bent(20) ? random() : below(300))});
           continue;
         }
         if (header.lists > 0) {
