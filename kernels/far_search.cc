@@ -22,10 +22,14 @@ namespace uio::kernels {
 namespace {
 
 constexpr std::int64_t kKeys = 512, kQueries = 128;  // a block of scores: 256 KB, within a core's second-level cache
+constexpr std::int64_t kFew = 16;                    // queries for which a product costs more than to go over the keys for each
 constexpr std::size_t kNamed = 64;                   // rows that are read at once by their names
 
 void product(std::int64_t m, std::int64_t n, std::int64_t k, const float* queries, const float* keys, float* scores) {
-  multiply(m, n, k, 1, {queries, k}, {keys, k, true}, 0, scores, n);
+  if (m <= kFew)
+    for (std::int64_t i = 0; i < m; ++i) row_kernels().matvec_f32(keys, queries + i * k, scores + i * n, n, k);
+  else
+    multiply(m, n, k, 1, {queries, k}, {keys, k, true}, 0, scores, n);
 }
 void product(std::int64_t m, std::int64_t n, std::int64_t k, const double* queries, const double* keys, double* scores) {
   for (std::int64_t i = 0; i < m; ++i) {

@@ -251,7 +251,40 @@ inline void matvec(const Weight* w, const float* x, float* out, std::int64_t out
 }
 inline float same(float x) { return x; }
 
+#if UIO_LANES >= 8
+inline __m256 eight_lanes(Floats value) {
+#if UIO_LANES == 16
+  return _mm256_add_ps(_mm512_castps512_ps256((__m512)value), _mm512_extractf32x8_ps((__m512)value, 1));
+#else
+  return (__m256)value;
+#endif
+}
+// Eight short rows at once: adding up the lanes of one alone takes longer than its products. The last eight are what there is and some of it again, so that
+// a row's sum does not depend on where it stands.
+inline void matvec_short(const float* w, const float* x, float* out, std::int64_t outs, std::int64_t n) {
+  for (std::int64_t o = 0; o < outs; o += 8) {
+    const float* rows[8];
+    for (std::int64_t r = 0; r < 8; ++r) rows[r] = w + (o + r < outs ? o + r : outs - 1) * n;
+    Floats sums[8] = {};
+    for (std::int64_t i = 0; i < n; i += kLanes) {
+      const Floats with = load(x + i);
+      for (int r = 0; r < 8; ++r) sums[r] += load(rows[r] + i) * with;
+    }
+    __m256 s[8];
+    for (int r = 0; r < 8; ++r) s[r] = eight_lanes(sums[r]);
+    const __m256 a = _mm256_hadd_ps(_mm256_hadd_ps(s[0], s[1]), _mm256_hadd_ps(s[2], s[3])), b = _mm256_hadd_ps(_mm256_hadd_ps(s[4], s[5]), _mm256_hadd_ps(s[6], s[7]));
+    const __m256 totals = _mm256_add_ps(_mm256_permute2f128_ps(a, b, 0x20), _mm256_permute2f128_ps(a, b, 0x31));
+    if (o + 8 <= outs) _mm256_storeu_ps(out + o, totals);
+    else
+      for (std::int64_t r = 0; o + r < outs; ++r) out[o + r] = totals[r];
+  }
+}
+#endif
 void matvec_f32(const float* w, const float* x, float* out, std::int64_t outs, std::int64_t n) {
+#if UIO_LANES >= 8
+  constexpr std::int64_t kShort = 128;
+  if (n <= kShort && n % kLanes == 0) return matvec_short(w, x, out, outs, n);
+#endif
   matvec<float, load, same>(w, x, out, outs, n);
 }
 void pair_up(const float* x, float* out, std::int64_t n) {

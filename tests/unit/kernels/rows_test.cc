@@ -230,13 +230,18 @@ TEST_CASE("matrix times vector") {
   for (const RowKernels* build : row_builds()) {
     for (const std::int64_t n : kSizes) {
       INFO(build->instruction_set << ", " << n);
-      constexpr std::int64_t kOuts = 5;
+      constexpr std::int64_t kOuts = 13;
       const std::vector<float> x = numbers(n, 6), w = numbers(n * kOuts, 7);
       const std::vector<std::uint16_t> bf16 = narrow(w);
       std::vector<std::uint16_t> f16;
       for (const float value : w) f16.push_back(at::Half(value).x);
       float wide[kOuts], from_bf16[kOuts], from_f16[kOuts];
       build->matvec_f32(w.data(), x.data(), wide, kOuts, n);
+      for (std::int64_t o = 0; o < kOuts; ++o) {  // wherever a row stands
+        float alone;
+        build->matvec_f32(w.data() + o * n, x.data(), &alone, 1, n);
+        CHECK(alone == wide[o]);
+      }
       std::vector<float> paired(x.size(), NAN);
       build->pair_up(x.data(), paired.data(), n);
       build->matvec_bf16(bf16.data(), paired.data(), from_bf16, kOuts, n);
