@@ -8,7 +8,7 @@
 #include "kernels/policy.h"
 #include "memory/compress.h"
 #include "memory/decode.h"
-#include "memory/make_key_index.h"
+#include "memory/index_job.h"
 #include "model/tensor_error.h"
 #include "score/score.h"
 #include "train/train.h"

@@ -1,4 +1,4 @@
-// libuio_faiss.so: the part that knows FAISS; see memory/faiss_plugin.h. Loaded to make an index, never to read one. Its BLAS is LibTorch's.
+// libuio_faiss.so: the part that knows FAISS; see search/faiss_plugin.h. Loaded to make an index, never to read one. Its BLAS is LibTorch's.
 #include <faiss/Clustering.h>
 #include <faiss/IndexFlat.h>
 #include <faiss/IndexHNSW.h>
@@ -9,7 +9,7 @@
 #include <cstdio>
 #include <exception>
 
-#include "memory/faiss_plugin.h"
+#include "search/faiss_plugin.h"
 
 namespace {
 

@@ -308,10 +308,10 @@ Adapter window_adapter(const ModelChoice& choice, const Model& model) {
   adapter.config.segment_length = adapter.config.memory_length = window.length;
   adapter.window.memory = c.memory;
   adapter.window.tail = window.tail;
-  adapter.window.nearest = choice.search == "dense" ? 0 : choice.nearest;
-  adapter.window.by_index = choice.search == "index";
-  adapter.window.probe = choice.probe;
-  if (!choice.memory_dir.empty()) adapter.window.spill_folder = checked_spill_folder(choice, model);
+  adapter.window.search.nearest = choice.search == "dense" ? 0 : choice.nearest;
+  adapter.window.search.by_index = choice.search == "index";
+  adapter.window.search.probe = choice.probe;
+  if (!choice.memory_dir.empty()) adapter.window.search.spill_folder = checked_spill_folder(choice, model);
   std::vector<std::int64_t>& layers = adapter.window.memory.layers;
   if (!choice.memory_layers.empty()) layers = checked_memory_layers(choice.memory_layers, c.layers, model.directory());
   if (layers.empty())

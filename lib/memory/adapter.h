@@ -11,6 +11,7 @@
 #include "io/jobs.h"
 #include "io/json.h"
 #include "model/model.h"
+#include "search/search_settings.h"
 
 namespace uio {
 
@@ -43,13 +44,9 @@ std::int64_t parameters_of(const AdapterConfig& adapter, const ModelConfig& mode
 
 // How memories of raw keys and values are used (method fot).
 struct WindowSettings {
-  MemoryLayers memory;       // which layers have them, and how
-  std::uint32_t tail = 0;    // tokens of a document's end that stay raw
-  std::int64_t nearest = 0;  // keys that a query sees of the memory, for each head; 0: all of it
-  bool by_index = false;     // with `nearest`: memory in files is searched with its index
-  std::int64_t probe = 0;    // how much of an index a search looks at; 0: the index's own choice
-  std::string spill_folder;  // with `nearest`: where memory lies that grows beyond this many bytes; empty: nothing leaves RAM
-  std::int64_t spill_bytes = std::int64_t{1} << 24;
+  MemoryLayers memory;     // which layers have them, and how
+  std::uint32_t tail = 0;  // tokens of a document's end that stay raw
+  SearchSettings search;   // of the memory
 };
 
 struct Adapter {

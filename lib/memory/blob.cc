@@ -40,22 +40,22 @@ std::shared_ptr<const Blob> read_stored_blob(const std::string& path, const Read
   });
   if (!stored) return nullptr;
   const WindowSettings& settings = ready.method->adapter().window;
-  if (settings.by_index && stored->rows.count() > 0)
-    stored->index = open_key_index(key_index_path(path), stored->fingerprint, stored->rows, settings.probe);
+  if (settings.search.by_index && stored->rows.count() > 0)
+    stored->index = open_key_index(key_index_path(path), stored->fingerprint, stored->rows, settings.search.probe);
   blob->stored = stored;
   return blob;
 }
 
 // Whether memories of the file are to stay there.
 bool is_searched(const std::string& path, const Ready& ready) {
-  return ready.method && ready.method->adapter().window.nearest > 0 && ready.model->placement().device.is_cpu() && !kernels::is_reference_forced() &&
+  return ready.method && ready.method->adapter().window.search.nearest > 0 && ready.model->placement().device.is_cpu() && !kernels::is_reference_forced() &&
          !file_identity(path).empty();
 }
 
 }  // namespace
 
 std::shared_ptr<const Blob> read_blob(const std::string& path, const Ready& ready, bool keep_bytes) {
-  const bool needs_index = ready.method && ready.method->adapter().window.by_index;
+  const bool needs_index = ready.method && ready.method->adapter().window.search.by_index;
   if (!keep_bytes && is_searched(path, ready))
     if (auto blob = read_stored_blob(path, ready)) return blob;
   if (needs_index)

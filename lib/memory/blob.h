@@ -10,7 +10,7 @@
 
 #include "io/record.h"
 #include "memory/setup.h"
-#include "memory/stored_memory.h"
+#include "search/stored_memory.h"
 
 namespace uio {
 

@@ -65,7 +65,7 @@ class Fot : public MemoryMethod {
     const bool is_changed = walk.precision != Precision::kExact;
     // What windows become, and what is read of it where keeping changes that.
     WindowSettings settings = this->settings();
-    settings.by_index = settings.by_index && !walk.searches_exactly;
+    settings.search.by_index = settings.search.by_index && !walk.searches_exactly;
     WindowContext exact(model_, settings, segment_length()), kept(model_, settings, segment_length());
     for (WindowContext* context : {&exact, &kept}) {
       if (walk.before) read_before(*context, *walk.before);

@@ -29,7 +29,7 @@ WindowContext::WindowContext(const Model& model, const WindowSettings& settings,
       capacity_(length),
       batch_(batch),
       rope_(model.config(), length, model.placement().computed, model.placement().device),
-      memory_(settings, key_scale(model, settings.memory.has_positions)),
+      memory_(settings.search, settings.memory.layers.size(), settings.memory.dtype, key_scale(model, settings.memory.has_positions)),
       layers_(static_cast<std::size_t>(model.config().layers)) {
   std::size_t number = 0;
   for (const std::int64_t layer : settings_.memory.layers) {

@@ -9,7 +9,7 @@
 
 #include "memory/adapter.h"
 #include "memory/context.h"
-#include "memory/far_memory.h"
+#include "search/far_memory.h"
 #include "memory/keys_values.h"
 
 namespace uio {

@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 #include "memory/blob.h"
-#include "memory/far_memory.h"
+#include "search/far_memory.h"
 #include "score/contexts.h"
 #include "score/document.h"
 #include "score/statistics.h"

@@ -12,7 +12,7 @@
 #include "io/key_index_file.h"
 #include "io/path.h"
 #include "kernels/attention.h"
-#include "memory/far_memory.h"
+#include "search/far_memory.h"
 #include "model/rope.h"
 #include "text/tokenizer.h"
 
@@ -60,12 +60,11 @@ int main(int argc, char** argv) {
     stored->index = open_key_index(key_index_path(path), stored->fingerprint, rows, 0);
     kind = KeyIndexFile(key_index_path(path)).header().kind;
   }
-  WindowSettings settings;
-  settings.memory.layers = {0};
+  SearchSettings settings;
   settings.nearest = kNearest;
-  FarMemory exact(settings, 1);
+  FarMemory exact(settings, 1, rows.dtype(), 1);
   settings.by_index = true;
-  FarMemory index(settings, 1);
+  FarMemory index(settings, 1, rows.dtype(), 1);
   for (FarMemory* memory : {&exact, &index}) memory->add_stored(stored, rows.count());
 
   const double scale = 1 / std::sqrt(static_cast<double>(rows.head_size()));

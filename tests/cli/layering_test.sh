@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Nothing points upward: base < io < text; base < kernels < model < memory < score; cli beside them, cmd on top.
+# Nothing points upward: base < io < text; base < kernels < model < search < memory < score; cli beside them, cmd on top.
 
 # What a folder may include, itself left out.
 allowed() {
@@ -9,11 +9,12 @@ allowed() {
     lib/text) echo base io ;;
     kernels) echo base ;;
     lib/model) echo base io kernels ;;
-    lib/memory) echo base io text kernels model ;;
-    lib/score) echo base io text kernels model memory ;;
-    lib/train) echo base io text kernels model memory ;;
+    lib/search) echo base io kernels model ;;
+    lib/memory) echo base io text kernels model search ;;
+    lib/score) echo base io text kernels model search memory ;;
+    lib/train) echo base io text kernels model search memory ;;
     lib/cli) echo base io text ;;
-    lib/*.cc) echo base io text kernels model memory score train ;;  # joins the layers to one library
+    lib/*.cc) echo base io text kernels model search memory score train ;;  # joins the layers to one library
     cmd) echo base io text cli ;;
     *) return 1 ;;
   esac
@@ -29,7 +30,7 @@ test_includes_point_downward() {
         *" $layer "*) ;;
         *) fail "$file includes $layer/, which is not below $folder" ;;
       esac
-    done < <(cd "$UIO_ROOT" && grep -HrEo '^#include "(base|io|text|kernels|model|memory|score|train|cli|cmd)/' "$folder" |
+    done < <(cd "$UIO_ROOT" && grep -HrEo '^#include "(base|io|text|kernels|model|search|memory|score|train|cli|cmd)/' "$folder" |
       sed -E 's|:#include "([a-z]+)/.*|:\1|')
   done < <(cd "$UIO_ROOT" && find lib cmd kernels -name '*.cc' -o -name '*.h' -o -name '*.cu' | sed -E 's|^(lib/[^/]+\|cmd\|kernels)/.*|\1|' | sort -u)
 }
@@ -39,7 +40,7 @@ test_torch_stays_above() {
   cd "$UIO_ROOT" || fail 'no root'
   found=$(grep -rlE '#include <(torch|ATen|c10|caffe2)/' lib/base lib/io lib/text lib/cli cmd)
   [ -z "$found" ] || fail "LibTorch is included in $found"
-  found=$(grep -rlE '#include <CLI/|#include "cli/' lib/base lib/io lib/text lib/model lib/memory lib/score kernels 2>/dev/null)
+  found=$(grep -rlE '#include <CLI/|#include "cli/' lib/base lib/io lib/text lib/model lib/search lib/memory lib/score lib/train kernels 2>/dev/null)
   [ -z "$found" ] || fail "the command line is known to $found"
 }
 
@@ -77,10 +78,11 @@ allowed_links() {
     uio_text) echo uio_base uio_io ;;
     uio_kernels) echo uio_torch uio_base ;;
     uio_model) echo uio_torch uio_base uio_io uio_kernels ;;
-    uio_memory) echo uio_torch uio_base uio_io uio_text uio_kernels uio_model ;;
-    uio_score) echo uio_torch uio_base uio_io uio_text uio_kernels uio_model uio_memory ;;
-    uio_core) echo uio_torch uio_kernels uio_model uio_memory uio_score uio_train ;;
-    uio_train) echo uio_torch uio_base uio_io uio_text uio_kernels uio_model uio_memory ;;
+    uio_search) echo uio_torch uio_base uio_io uio_kernels uio_model ;;
+    uio_memory) echo uio_torch uio_base uio_io uio_text uio_kernels uio_model uio_search ;;
+    uio_score) echo uio_torch uio_base uio_io uio_text uio_kernels uio_model uio_search uio_memory ;;
+    uio_core) echo uio_torch uio_kernels uio_model uio_search uio_memory uio_score uio_train ;;
+    uio_train) echo uio_torch uio_base uio_io uio_text uio_kernels uio_model uio_search uio_memory ;;
     uio_*) echo uio_torch uio_core ;;
   esac
 }

@@ -145,7 +145,7 @@ std::unique_ptr<MemoryMethod> spilling(const Fixture& f, std::int64_t bytes) {
   choice.memory_dir = f.tiny.scratch.path("spill");
   std::filesystem::create_directory(choice.memory_dir);
   Adapter adapter = choose_adapter(choice, f.model);
-  adapter.window.spill_bytes = bytes;
+  adapter.window.search.spill_bytes = bytes;
   return make_method(f.model, std::move(adapter));
 }
 

@@ -1,5 +1,5 @@
 // Indexes of keys: what they find of what exact search finds, memory that stays in its file, and files that lie.
-#include "memory/key_index.h"
+#include "search/key_index.h"
 
 #include <ATen/ATen.h>
 
@@ -10,7 +10,7 @@
 #include "io/key_index_file.h"
 #include "io/stream.h"
 #include "memory/blob.h"
-#include "memory/make_key_index.h"
+#include "memory/index_job.h"
 #include "memory/memory_tensor.h"
 #include "memory/window_session.h"
 #include "unit/memory/plain_fot.h"
@@ -292,7 +292,7 @@ struct Windows {
     if (is_stored) {
       const auto stored = read_stored_memory(path(), [](RecordReader&) {});
       REQUIRE(stored);
-      if (ready.method->adapter().window.by_index) stored->index = open_key_index(key_index_path(path()), stored->fingerprint, stored->rows, 0);
+      if (ready.method->adapter().window.search.by_index) stored->index = open_key_index(key_index_path(path()), stored->fingerprint, stored->rows, 0);
       for (std::size_t i = 0; i < memories.size(); ++i) session->add_stored(stored, 16);
     } else {
       for (const KeysValues& memory : memories) session->add_memory({memory.keys, memory.values});

@@ -7,7 +7,7 @@
 
 #include "io/stored_rows.h"
 #include "io/stream.h"
-#include "memory/key_index.h"
+#include "search/key_index.h"
 
 namespace uio {
 

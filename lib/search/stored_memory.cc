@@ -1,4 +1,4 @@
-#include "memory/stored_memory.h"
+#include "search/stored_memory.h"
 
 #include <span>
 #include <utility>

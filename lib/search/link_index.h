@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "io/key_index_file.h"
-#include "memory/key_index.h"
+#include "search/key_index.h"
 
 namespace uio {
 

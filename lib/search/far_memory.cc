@@ -1,4 +1,4 @@
-#include "memory/far_memory.h"
+#include "search/far_memory.h"
 
 #include <ATen/ATen.h>
 
@@ -9,7 +9,7 @@
 #include "kernels/far_search.h"
 #include "kernels/nearest.h"
 #include "kernels/policy.h"
-#include "memory/widen.h"
+#include "search/widen.h"
 #include "model/tensor.h"
 
 namespace uio {
@@ -153,9 +153,9 @@ void FarMemory::grow(std::int64_t count) {
   if (!spilled_) {
     const at::Tensor& keys = grown_.front().keys;
     // What was made of the dtype of memories by widening alone goes back to it without a loss.
-    const DType computed = dtype_of(keys.scalar_type()), kept = settings_.memory.dtype;
-    const bool is_same = key_scale_ == 1 && at::promote_types(keys.scalar_type(), scalar_type_of(kept)) == keys.scalar_type();
-    const SpilledRows::Shape shape{static_cast<std::int64_t>(grown_.size()), keys.size(0) * keys.size(1), keys.size(3), is_same ? kept : computed};
+    const DType computed = dtype_of(keys.scalar_type());
+    const bool is_same = key_scale_ == 1 && at::promote_types(keys.scalar_type(), scalar_type_of(kept_)) == keys.scalar_type();
+    const SpilledRows::Shape shape{static_cast<std::int64_t>(grown_.size()), keys.size(0) * keys.size(1), keys.size(3), is_same ? kept_ : computed};
     spilled_ = std::make_unique<SpilledRows>(settings_.spill_folder, shape, settings_.spill_bytes);
   }
   while (grown_length_ >= spilled_->stretch()) spill();

@@ -1,4 +1,4 @@
-#include "memory/widen.h"
+#include "search/widen.h"
 
 #include <algorithm>
 #include <vector>

@@ -6,14 +6,15 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "io/spilled_rows.h"
 #include "kernels/attention.h"
 #include "kernels/far_search.h"
-#include "memory/adapter.h"
-#include "memory/row_buffer.h"
-#include "memory/stored_memory.h"
+#include "search/row_buffer.h"
+#include "search/search_settings.h"
+#include "search/stored_memory.h"
 
 namespace uio {
 
@@ -24,8 +25,9 @@ struct SearchTally {
 
 class FarMemory {
  public:
-  // `key_scale`: the factor on keys that are read from files, where rotation to the first position has one (YaRN).
-  FarMemory(const WindowSettings& settings, double key_scale) : settings_(settings), key_scale_(key_scale), grown_(settings.memory.layers.size()) {}
+  // Of so many memory layers. `kept`: the dtype of memories in files; `key_scale`: the factor on keys that are read from them, where rotation to the first
+  // position has one (YaRN).
+  FarMemory(SearchSettings settings, std::size_t layers, DType kept, double key_scale) : settings_(std::move(settings)), kept_(kept), key_scale_(key_scale), grown_(layers) {}
 
   // Keys, as they are attended to, and values [B, G, n, d] of the memory layer with that number; grow() when all layers have theirs.
   void append(std::size_t number, const at::Tensor& keys, const at::Tensor& values) { grown_[number].append(keys, values, grown_length_); }
@@ -52,7 +54,8 @@ class FarMemory {
   kernels::AttentionPart grown_part(std::size_t number, const at::Tensor& queries) const;
   kernels::Found find(std::size_t number, const at::Tensor& queries, std::int64_t groups, const kernels::FarRows& rows, std::int64_t count) const;
 
-  WindowSettings settings_;
+  SearchSettings settings_;
+  DType kept_;
   double key_scale_;
   std::vector<Stored> stored_;
   std::unique_ptr<SpilledRows> spilled_;  // null: nothing yet. In the dtype of memories where that loses nothing

@@ -1,4 +1,4 @@
-#include "memory/list_index.h"
+#include "search/list_index.h"
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
@@ -9,7 +9,7 @@
 
 #include "kernels/best.h"
 #include "kernels/products.h"
-#include "memory/held_keys.h"
+#include "search/held_keys.h"
 
 namespace uio {
 namespace {

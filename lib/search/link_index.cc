@@ -1,4 +1,4 @@
-#include "memory/link_index.h"
+#include "search/link_index.h"
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
@@ -10,8 +10,8 @@
 #include <utility>
 
 #include "kernels/rows.h"
-#include "memory/held_keys.h"
-#include "memory/widen.h"
+#include "search/held_keys.h"
+#include "search/widen.h"
 
 namespace uio {
 

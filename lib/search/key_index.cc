@@ -1,10 +1,10 @@
-#include "memory/key_index.h"
+#include "search/key_index.h"
 
 #include "base/error.h"
 #include "io/key_index_file.h"
 #include "io/path.h"
-#include "memory/link_index.h"
-#include "memory/list_index.h"
+#include "search/link_index.h"
+#include "search/list_index.h"
 
 namespace uio {
 namespace {

@@ -7,7 +7,7 @@
 
 #include "io/key_index_file.h"
 #include "kernels/best.h"
-#include "memory/key_index.h"
+#include "search/key_index.h"
 
 namespace uio {
 

@@ -1,4 +1,4 @@
-#include "memory/row_buffer.h"
+#include "search/row_buffer.h"
 
 #include <ATen/ATen.h>
 

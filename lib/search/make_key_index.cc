@@ -1,4 +1,4 @@
-#include "memory/make_key_index.h"
+#include "search/make_key_index.h"
 
 #include <ATen/Parallel.h>
 
@@ -14,10 +14,8 @@
 #include "io/key_index_file.h"
 #include "kernels/products.h"
 #include "kernels/rows.h"
-#include "memory/faiss_plugin.h"
-#include "memory/method.h"
-#include "memory/stored_memory.h"
-#include "memory/widen.h"
+#include "search/faiss_plugin.h"
+#include "search/widen.h"
 
 namespace uio {
 namespace {
@@ -235,30 +233,8 @@ class Making {
   std::uint32_t layer_ = 0, head_ = 0;
 };
 
-void make_key_index(const std::string& path, const IndexJob& job, Host& host) {
-  bool has_positions = false;
-  if (file_identity(path).empty()) open_source(path);  // says what is wrong with it
-  const auto stored = read_stored_memory(path, [&](RecordReader& reader) {
-    const Record record = reader.header();
-    if (const auto* memory = std::get_if<Memory>(&record)) has_positions = has_positions || find_method(memory->method).has_positions;
-  });
-  const std::string what = "blob cannot be indexed";
-  if (has_positions) throw Error(ErrorKind::kUsage, what, path, "its memories have positions, and all of them are read");
-  if (!stored) throw Error(ErrorKind::kUsage, what, path, "its memories do not lie as rows", "uio-compress --level 0 -o FILE writes them so");
-  if (stored->rows.count() == 0) throw Error(ErrorKind::kUsage, what, path, "it has no memories");
-  const auto sink = open_sink(key_index_path(path));
-  Making(job, *stored, *sink).run(host);
-  sink->commit();
-}
-
 }  // namespace
 
-void make_key_indexes(const IndexJob& job, JobIo& io) {
-  if (job.choice.threads > 0) at::set_num_threads(job.choice.threads);
-  for (const std::string& path : io.inputs) {
-    make_key_index(path, job, *io.host);
-    io.host->succeed();
-  }
-}
+void make_key_index(const IndexJob& job, const StoredMemory& stored, Sink& sink, Host& host) { Making(job, stored, sink).run(host); }
 
 }  // namespace uio
