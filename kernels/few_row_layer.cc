@@ -59,7 +59,7 @@ std::vector<at::Tensor> norm_linear_each(const at::Tensor& x, const at::Tensor& 
   const Floats normed = floats(rows * in);
   RowInput input(weights.front().dtype, rows, in);
   set_normed(x.const_data_ptr<float>(), rows, norm, epsilon, computed, normed.get(), input);
-  return few_rows_each(input, rows, computed, weights);
+  return few_rows_each(input, computed, weights);
 }
 
 at::Tensor finish_few_rows(const at::Tensor& x, const at::Tensor& attended, const FeedForward& layer) {

@@ -62,13 +62,13 @@ std::int64_t Shares::threads() const {
   return at::in_parallel_region() ? 1 : std::clamp<std::int64_t>(worth, 1, at::get_num_threads());
 }
 
-std::vector<at::Tensor> few_rows_each(const RowInput& input, std::int64_t rows, at::ScalarType dtype, std::span<const RowWeight> weights) {
+std::vector<at::Tensor> few_rows_each(const RowInput& input, at::ScalarType dtype, std::span<const RowWeight> weights) {
   std::vector<at::Tensor> results;
   std::vector<std::int64_t> outs;
   std::vector<float*> targets;  // asked for once: for a small share that would cost much of its product
   for (const RowWeight& weight : weights) {
     outs.push_back(weight.out);
-    results.push_back(at::empty({rows, weight.out}, at::kFloat));
+    results.push_back(at::empty({input.rows(), weight.out}, at::kFloat));
     targets.push_back(results.back().mutable_data_ptr<float>());
   }
   Shares shares(outs, weights.front().in);
@@ -84,7 +84,7 @@ std::vector<at::Tensor> few_rows_each(const at::Tensor& x, std::span<const RowWe
   const at::Tensor wide = x.to(at::kFloat).contiguous();
   RowInput input(weights.front().dtype, wide.size(0), wide.size(1));
   input.set(wide.const_data_ptr<float>());
-  return few_rows_each(input, wide.size(0), x.scalar_type(), weights);
+  return few_rows_each(input, x.scalar_type(), weights);
 }
 
 std::vector<at::Tensor> with_biases(std::vector<at::Tensor> products, std::span<const at::Tensor> biases) {

@@ -24,6 +24,13 @@ struct RowWeight {
 };
 RowWeight row_weight(const at::Tensor& weight);
 RowWeight row_weight(const Int8Weight& weight);
+// Of each of several weights of one kind.
+template <typename Weight>
+std::vector<RowWeight> row_weights(std::span<const Weight> weights) {
+  std::vector<RowWeight> each;
+  for (const Weight& weight : weights) each.push_back(row_weight(weight));
+  return each;
+}
 
 // Whether `rows` rows are few for such a weight: whether reading it is the cost.
 bool is_few(std::int64_t rows, at::ScalarType weight);
@@ -33,6 +40,7 @@ class RowInput {
  public:
   RowInput(at::ScalarType weight, std::int64_t rows, std::int64_t in);
   void set(const float* rows);
+  std::int64_t rows() const { return rows_; }
   // out[r, o] of the weight's rows [first, first + count): their products with row r go to out + r · stride + o.
   void multiply(const RowWeight& weight, std::int64_t first, std::int64_t count, float* out, std::int64_t stride) const;
 
@@ -86,7 +94,7 @@ class Shares {
 };
 
 // Few rows times each weight, of one dtype: [R, out_i] in `dtype`, f32 or bf16, in one pass of the threads.
-std::vector<at::Tensor> few_rows_each(const RowInput& input, std::int64_t rows, at::ScalarType dtype, std::span<const RowWeight> weights);
+std::vector<at::Tensor> few_rows_each(const RowInput& input, at::ScalarType dtype, std::span<const RowWeight> weights);
 // x [R, in] f32 or bf16, and results of its dtype.
 std::vector<at::Tensor> few_rows_each(const at::Tensor& x, std::span<const RowWeight> weights);
 

@@ -90,11 +90,7 @@ at::Tensor linear(const at::Tensor& x, const Int8Weight& weight, const at::Tenso
 }
 
 std::vector<at::Tensor> linear_each(const at::Tensor& x, std::span<const Int8Weight> weights, std::span<const at::Tensor> biases) {
-  if (fits(x) && is_few(x.size(0), at::kChar)) {
-    std::vector<RowWeight> each;
-    for (const Int8Weight& weight : weights) each.push_back(row_weight(weight));
-    return with_biases(few_rows_each(x, each), biases);
-  }
+  if (fits(x) && is_few(x.size(0), at::kChar)) return with_biases(few_rows_each(x, row_weights(weights)), biases);
   std::vector<at::Tensor> results;
   for (std::size_t i = 0; i < weights.size(); ++i) results.push_back(linear(x, weights[i], biases[i]));
   return results;

@@ -61,11 +61,7 @@ at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tenso
 std::vector<at::Tensor> linear_each(const at::Tensor& x, std::span<const at::Tensor> weights, std::span<const at::Tensor> biases) {
   bool is_shared = is_few(x.size(0), weights.front().scalar_type());
   for (const at::Tensor& weight : weights) is_shared = is_shared && fits(x, weight) && weight.scalar_type() == weights.front().scalar_type();
-  if (is_shared) {
-    std::vector<RowWeight> each;
-    for (const at::Tensor& weight : weights) each.push_back(row_weight(weight));
-    return with_biases(few_rows_each(x, each), biases);
-  }
+  if (is_shared) return with_biases(few_rows_each(x, row_weights(weights)), biases);
   std::vector<at::Tensor> results;
   for (std::size_t i = 0; i < weights.size(); ++i) results.push_back(linear(x, weights[i], biases[i]));
   return results;

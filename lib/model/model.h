@@ -11,13 +11,16 @@
 #include <vector>
 
 #include "io/jobs.h"
-#include "kernels/few_rows.h"
 #include "kernels/int8_linear.h"
 #include "model/checkpoint.h"
 #include "model/config.h"
 #include "model/shapes.h"
 
 namespace uio {
+
+namespace kernels {
+struct RowWeight;
+}
 
 // Where and in which numbers a model computes.
 struct Placement {
