@@ -25,6 +25,9 @@ constexpr std::int64_t kKeys = 512, kQueries = 128;  // a block of scores: 256 K
 constexpr std::int64_t kFew = 16;                    // queries for which a product costs more than to go over the keys for each
 constexpr std::size_t kNamed = 64;                   // rows that are read at once by their names
 
+float dot(const float* x, const float* y, std::int64_t n) { return row_kernels().dot(x, y, n); }
+double dot(const double* x, const double* y, std::int64_t n) { return std::inner_product(x, x + n, y, 0.0); }
+
 void product(std::int64_t m, std::int64_t n, std::int64_t k, const float* queries, const float* keys, float* scores) {
   if (m <= kFew)
     for (std::int64_t i = 0; i < m; ++i) row_kernels().matvec_f32(keys, queries + i * k, scores + i * n, n, k);
@@ -32,17 +35,9 @@ void product(std::int64_t m, std::int64_t n, std::int64_t k, const float* querie
     multiply(m, n, k, 1, {queries, k}, {keys, k, true}, 0, scores, n);
 }
 void product(std::int64_t m, std::int64_t n, std::int64_t k, const double* queries, const double* keys, double* scores) {
-  for (std::int64_t i = 0; i < m; ++i) {
-    for (std::int64_t j = 0; j < n; ++j) {
-      double sum = 0;
-      for (std::int64_t x = 0; x < k; ++x) sum += queries[i * k + x] * keys[j * k + x];
-      scores[i * n + j] = sum;
-    }
-  }
+  for (std::int64_t i = 0; i < m; ++i)
+    for (std::int64_t j = 0; j < n; ++j) scores[i * n + j] = dot(queries + i * k, keys + j * k, k);
 }
-
-float dot(const float* x, const float* y, std::int64_t n) { return row_kernels().dot(x, y, n); }
-double dot(const double* x, const double* y, std::int64_t n) { return std::inner_product(x, x + n, y, 0.0); }
 
 // sum += Σ weights · rows
 void add_weighted(const float* rows, const float* weights, float* sum, std::int64_t count, std::int64_t n) { row_kernels().add_weighted(rows, weights, sum, count, n); }

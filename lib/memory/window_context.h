@@ -9,8 +9,8 @@
 
 #include "memory/adapter.h"
 #include "memory/context.h"
-#include "search/far_memory.h"
 #include "memory/keys_values.h"
+#include "search/far_memory.h"
 
 namespace uio {
 

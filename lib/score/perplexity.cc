@@ -7,11 +7,11 @@
 
 #include "base/error.h"
 #include "memory/blob.h"
-#include "search/far_memory.h"
 #include "score/contexts.h"
 #include "score/document.h"
 #include "score/statistics.h"
 #include "score/tasks.h"
+#include "search/far_memory.h"
 
 namespace uio {
 namespace {

@@ -14,10 +14,9 @@
 #include "search/widen.h"
 
 namespace uio {
-
 namespace {
 
-// On 1,052,975 real keys they found 0.96 of the nearest 128: tests/bench/results.
+// On 1,052,975 real keys they found 0.95 of the nearest 128: tests/bench/results.
 constexpr double kDoors = 32;                               // times the root of the number of keys
 constexpr std::int64_t kDoorItems = std::int64_t{1} << 21;  // numbers of the doors of one head, at most
 constexpr std::int64_t kBegin = 32;                         // doors where a walk begins
@@ -30,7 +29,8 @@ LinkIndex::LinkIndex(std::shared_ptr<const KeyIndexFile> file, const StoredRows&
   const KeyIndexHeader& header = file_->header();
   rows_ = static_cast<std::int64_t>(header.rows), size_ = header.head_size, links_ = header.links;
   if (links_ < 1) file_->fail("has no links");
-  doors_ = std::clamp(static_cast<std::int64_t>(kDoors * std::sqrt(static_cast<double>(rows_))), std::int64_t{1}, std::min(rows_, std::max<std::int64_t>(kBegin, kDoorItems / size_)));
+  const std::int64_t doors = std::clamp(static_cast<std::int64_t>(kDoors * std::sqrt(static_cast<double>(rows_))), std::int64_t{1}, std::min(rows_, std::max<std::int64_t>(kBegin, kDoorItems / size_)));
+  for (std::int64_t i = 0; i < doors; ++i) doors_.push_back(i * rows_ / doors);
   probe_ = probe > 0 ? probe : kHeld;
   for (std::uint32_t layer = 0; layer < header.layers; ++layer)
     for (std::uint32_t head = 0; head < header.heads; ++head) heads_.push_back(read_head(rows, layer, head));
@@ -41,12 +41,10 @@ LinkIndex::Head LinkIndex::read_head(const StoredRows& rows, std::uint32_t layer
   head.links = file_->array<std::int32_t>(layer, number, KeyArray::kLinks, static_cast<std::uint64_t>(rows_ * links_));
   for (const std::int32_t link : head.links)
     if (link < -1 || link >= rows_) file_->fail("has a link to a key that is not one");
-  std::vector<std::int64_t> named(static_cast<std::size_t>(doors_));
-  for (std::int64_t i = 0; i < doors_; ++i) named[static_cast<std::size_t>(i)] = door(i);
-  std::vector<std::byte> raw(named.size() * static_cast<std::size_t>(size_) * item_bytes(rows.dtype()));
-  rows.copy_named(Side::kKeys, layer, number, named, 0, raw);
-  head.doors.resize(named.size() * static_cast<std::size_t>(size_));
-  widen(raw.data(), rows.dtype(), doors_ * size_, head.doors.data());
+  head.doors.resize(doors_.size() * static_cast<std::size_t>(size_));
+  std::vector<std::byte> raw(head.doors.size() * item_bytes(rows.dtype()));
+  rows.copy_named(Side::kKeys, layer, number, doors_, 0, raw);
+  widen(raw.data(), rows.dtype(), static_cast<std::int64_t>(head.doors.size()), head.doors.data());
   return head;
 }
 
@@ -87,8 +85,11 @@ class LinkIndex::Walk {
     query_ = query, held_ = held;
     met_.begin(index_.rows_);
     named_.clear();
-    for (const std::int64_t door : doors)
-      if (door >= 0 && met_.add(index_.door(door))) named_.push_back(begin_ + index_.door(door));  // a query that is not a number has none
+    for (const std::int64_t door : doors) {
+      if (door < 0) continue;  // a query that is not a number has none
+      const std::int64_t key = index_.doors_[static_cast<std::size_t>(door)];
+      met_.add(key), named_.push_back(begin_ + key);
+    }
     meet();
     while (!next_.empty()) {
       const Near here = next_.top();
@@ -138,11 +139,11 @@ class LinkIndex::Walk {
 
 kernels::Found LinkIndex::find(std::int64_t layer, const at::Tensor& given, std::int64_t groups, const kernels::FarRows& rows, std::int64_t begin, std::int64_t count) const {
   const at::Tensor queries = given.to(at::kFloat).contiguous();
-  const std::int64_t a_matrix = queries.size(1) / groups * queries.size(2), most = std::min(rows_, count), first_doors = std::min(doors_, kBegin);
+  const std::int64_t a_matrix = queries.size(1) / groups * queries.size(2), most = std::min(rows_, count), all_doors = static_cast<std::int64_t>(doors_.size()), first_doors = std::min(all_doors, kBegin);
   const Head* const heads = &heads_[static_cast<std::size_t>(layer * groups)];
   std::vector<const float*> doors;
   for (std::int64_t g = 0; g < groups; ++g) doors.push_back(heads[g].doors.data());
-  const at::Tensor begins = kernels::find_nearest(queries, groups, HeldKeys(std::move(doors), doors_, size_), 0, doors_, first_doors).index;
+  const at::Tensor begins = kernels::find_nearest(queries, groups, HeldKeys(std::move(doors), all_doors, size_), 0, all_doors, first_doors).index;
   at::Tensor candidates = at::empty({1, queries.size(1), queries.size(2), most}, at::kLong);
   const std::int64_t pieces = std::clamp<std::int64_t>(a_matrix / 64, 1, at::get_num_threads());
   at::parallel_for(0, groups * pieces, 1, [&](std::int64_t first, std::int64_t last) {

@@ -23,15 +23,15 @@ class LinkIndex : public KeyIndex {
  private:
   struct Head {
     std::span<const std::int32_t> links;  // [rows, links]; −1 behind the last of a key
-    std::vector<float> doors;             // [doors, d]: keys where walks may begin
+    std::vector<float> doors;             // [doors, d]: the keys doors_
   };
   class Walk;
   Head read_head(const StoredRows& rows, std::uint32_t layer, std::uint32_t head) const;
-  std::int64_t door(std::int64_t number) const { return number * rows_ / doors_; }  // a key
   std::span<const std::int32_t> links_of(const Head& head, std::int64_t key) const;
 
   std::shared_ptr<const KeyIndexFile> file_;
-  std::int64_t rows_, size_, links_, doors_, probe_;
+  std::int64_t rows_, size_, links_, probe_;
+  std::vector<std::int64_t> doors_;  // keys where walks may begin, of every head
   std::vector<Head> heads_;  // layers · heads
 };
 

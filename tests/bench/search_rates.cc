@@ -12,8 +12,8 @@
 #include "io/key_index_file.h"
 #include "io/path.h"
 #include "kernels/attention.h"
-#include "search/far_memory.h"
 #include "model/rope.h"
+#include "search/far_memory.h"
 #include "text/tokenizer.h"
 
 namespace {
