@@ -12,6 +12,7 @@
 #include "io/key_index_file.h"
 #include "io/path.h"
 #include "kernels/attention.h"
+#include "model/model.h"
 #include "model/rope.h"
 #include "search/far_memory.h"
 #include "text/tokenizer.h"
