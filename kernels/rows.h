@@ -41,6 +41,8 @@ struct RowKernels {
   void (*matvec_i8)(const std::int8_t* w, const float* scales, const std::int16_t* x, float x_scale, float* out, std::int64_t outs, std::int64_t n);
   // The same of `count` rows x [count, n] with a scale each: out [count, outs], the bits of matvec_i8. Short weights are laid out once for all x.
   void (*products_i8)(const std::int8_t* w, const float* scales, const std::int16_t* x, const float* x_scales, float* out, std::int64_t outs, std::int64_t n, std::int64_t count);
+  // matvec_i8 of the `count` rows of w that `rows` names.
+  void (*matvec_named_i8)(const std::int8_t* w, const float* scales, const std::int32_t* rows, const std::int16_t* x, float x_scale, float* out, std::int64_t count, std::int64_t n);
   void (*widen_i8)(const std::int8_t* x, float scale, float* out, std::int64_t n);  // out = scale · x
   // x stays where `sees` is 1 and becomes −inf where it is 0.
   void (*hide)(const std::uint8_t* sees, float* x, std::int64_t n);

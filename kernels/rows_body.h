@@ -472,7 +472,7 @@ void add_weighted(const float* rows, const float* weights, float* out, std::int6
 constexpr RowKernels kKernels = {
     UIO_ROWS_NAME,     rms_norm_f32,      rms_norm_bf16,     rms_norm_backward, add_f32,           add_bf16,          swiglu_f32,        swiglu_bf16,
     swiglu_backward,   rotary_f32,        rotary_bf16,       widen_bf16,        widen_f16,         matvec_f32,        matvec_bf16,       pair_up,
-    matvec_f16,        round_i8,          round_i16,         matvec_i8,         products_i8,       widen_i8,          hide,              row_max,
+    matvec_f16,        round_i8,          round_i16,         matvec_i8,         products_i8,       matvec_named_i8,   widen_i8,          hide,              row_max,
     above,             greatest,          exp_shifted,       scale,             log_sum_exp,       softmax_slope,     divergence_slope,  attention_slope,
     dot,               add_weighted};
 

@@ -82,44 +82,63 @@ inline std::int32_t dot_i8(const std::int8_t* w, const std::int16_t* x, std::int
 }
 #if UIO_LANES >= 8
 // Four short rows at once: adding up the lanes of one alone takes longer than its products.
-inline __m128i dots_i8(const std::int8_t* w, const std::int16_t* x, std::int64_t n) {
+inline __m128i dots_i8(const std::int8_t* w0, const std::int8_t* w1, const std::int8_t* w2, const std::int8_t* w3, const std::int16_t* x, std::int64_t n) {
   __m256i a = {}, b = {}, c = {}, d = {};
   std::int64_t i = 0;
   for (; i + 16 <= n; i += 16) {
     const __m256i with = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x + i));
     const auto products = [&](const std::int8_t* row) { return _mm256_madd_epi16(_mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(row))), with); };
-    a = _mm256_add_epi32(a, products(w + i));
-    b = _mm256_add_epi32(b, products(w + n + i));
-    c = _mm256_add_epi32(c, products(w + 2 * n + i));
-    d = _mm256_add_epi32(d, products(w + 3 * n + i));
+    a = _mm256_add_epi32(a, products(w0 + i));
+    b = _mm256_add_epi32(b, products(w1 + i));
+    c = _mm256_add_epi32(c, products(w2 + i));
+    d = _mm256_add_epi32(d, products(w3 + i));
   }
   const __m256i pairs = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
   const __m128i totals = _mm_add_epi32(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256(pairs, 1));
   if (i == n) return totals;
   std::int32_t rest[4] = {};
-  for (int row = 0; row < 4; ++row)
-    for (std::int64_t j = i; j < n; ++j) rest[row] += static_cast<std::int32_t>(w[row * n + j]) * x[j];
+  for (std::int64_t j = i; j < n; ++j) {
+    const std::int32_t with = x[j];
+    rest[0] += w0[j] * with, rest[1] += w1[j] * with, rest[2] += w2[j] * with, rest[3] += w3[j] * with;
+  }
   return _mm_add_epi32(totals, _mm_loadu_si128(reinterpret_cast<const __m128i*>(rest)));
 }
 #endif
-void matvec_i8(const std::int8_t* w, const float* scales, const std::int16_t* x, float x_scale, float* out, std::int64_t outs, std::int64_t n) {
+constexpr std::int64_t kShortRow = 256;
+#if UIO_LANES >= 8
+inline void store_scaled(float* out, __m128i totals, __m128 scales, __m256d factor) {
+  _mm_storeu_ps(out, _mm256_cvtpd_ps(_mm256_mul_pd(_mm256_cvtepi32_pd(totals), _mm256_mul_pd(_mm256_cvtps_pd(scales), factor))));
+}
+#endif
+// One row.
+inline float product_i8(const std::int8_t* w, float scale, const std::int16_t* x, float x_scale, std::int64_t n) {
   constexpr std::int64_t kExact = 1 << 12;  // 2^12 · 127 · 4095 < 2^31
+  std::int64_t total = 0;
+  for (std::int64_t i = 0; i < n; i += kExact) total += dot_i8(w + i, x + i, n - i < kExact ? n - i : kExact);
+  return static_cast<float>(static_cast<double>(total) * (static_cast<double>(scale) * x_scale));
+}
+void matvec_i8(const std::int8_t* w, const float* scales, const std::int16_t* x, float x_scale, float* out, std::int64_t outs, std::int64_t n) {
   std::int64_t done = 0;
 #if UIO_LANES >= 8
-  constexpr std::int64_t kShort = 256;
-  if (n <= kShort) {
+  if (n <= kShortRow) {
     const __m256d factor = _mm256_set1_pd(static_cast<double>(x_scale));
-    for (; done + 4 <= outs; done += 4, w += 4 * n) {
-      const __m256d scale = _mm256_mul_pd(_mm256_cvtps_pd(_mm_loadu_ps(scales + done)), factor);
-      _mm_storeu_ps(out + done, _mm256_cvtpd_ps(_mm256_mul_pd(_mm256_cvtepi32_pd(dots_i8(w, x, n)), scale)));
-    }
+    for (; done + 4 <= outs; done += 4, w += 4 * n) store_scaled(out + done, dots_i8(w, w + n, w + 2 * n, w + 3 * n, x, n), _mm_loadu_ps(scales + done), factor);
   }
 #endif
-  for (std::int64_t o = done; o < outs; ++o, w += n) {
-    std::int64_t total = 0;
-    for (std::int64_t i = 0; i < n; i += kExact) total += dot_i8(w + i, x + i, n - i < kExact ? n - i : kExact);
-    out[o] = static_cast<float>(static_cast<double>(total) * (static_cast<double>(scales[o]) * x_scale));
+  for (std::int64_t o = done; o < outs; ++o, w += n) out[o] = product_i8(w, scales[o], x, x_scale, n);
+}
+void matvec_named_i8(const std::int8_t* w, const float* scales, const std::int32_t* rows, const std::int16_t* x, float x_scale, float* out, std::int64_t count, std::int64_t n) {
+  const auto row = [&](std::int64_t i) { return w + static_cast<std::int64_t>(rows[i]) * n; };
+  std::int64_t done = 0;
+#if UIO_LANES >= 8
+  if (n <= kShortRow) {
+    const __m256d factor = _mm256_set1_pd(static_cast<double>(x_scale));
+    for (; done + 4 <= count; done += 4)
+      store_scaled(out + done, dots_i8(row(done), row(done + 1), row(done + 2), row(done + 3), x, n),
+                   _mm_setr_ps(scales[rows[done]], scales[rows[done + 1]], scales[rows[done + 2]], scales[rows[done + 3]]), factor);
   }
+#endif
+  for (; done < count; ++done) out[done] = product_i8(row(done), scales[rows[done]], x, x_scale, n);
 }
 
 #if UIO_LANES >= 8
@@ -154,8 +173,7 @@ inline void panel_products(const __m256i* panel, const float* scales, const std:
     for (int four = 0; four < 4; ++four) {
       const __m256i half = sums[row][four / 2];
       const __m128i total = four % 2 ? _mm256_extracti128_si256(half, 1) : _mm256_castsi256_si128(half);
-      const __m256d scale = _mm256_mul_pd(_mm256_cvtps_pd(_mm_loadu_ps(scales + 4 * four)), factor);
-      _mm_storeu_ps(out + row * outs + 4 * four, _mm256_cvtpd_ps(_mm256_mul_pd(_mm256_cvtepi32_pd(total), scale)));
+      store_scaled(out + row * outs + 4 * four, total, _mm_loadu_ps(scales + 4 * four), factor);
     }
   }
 }
@@ -163,9 +181,9 @@ inline void panel_products(const __m256i* panel, const float* scales, const std:
 void products_i8(const std::int8_t* w, const float* scales, const std::int16_t* x, const float* x_scales, float* out, std::int64_t outs, std::int64_t n, std::int64_t count) {
   std::int64_t done = 0;
 #if UIO_LANES >= 8
-  constexpr std::int64_t kShort = 256, kPanel = 16, kFewest = 3;  // for fewer the panel takes longer than it saves
-  if (count >= kFewest && n <= kShort && n % 16 == 0) {
-    __m256i panel[kShort];  // n / 2 pairs of 16 rows
+  constexpr std::int64_t kPanel = 16, kFewest = 3;  // for fewer the panel takes longer than it saves
+  if (count >= kFewest && n <= kShortRow && n % 16 == 0) {
+    __m256i panel[kShortRow];  // n / 2 pairs of 16 rows
     for (; done + kPanel <= outs; done += kPanel) {
       pair_rows(w + done * n, n, panel, 2);
       pair_rows(w + (done + 8) * n, n, panel + 1, 2);

@@ -97,7 +97,7 @@ const Option kRows[] = {
      .affects_bytes = true,
      .help = "how much of an index a search looks at: lists, or keys at once (default: the index's choice)",
      .manual = "How much of an index\n.Fl \\-search Cm index\nlooks at: so many lists of an\n.Cm ivf\nor\n.Cm ivfpq ,\nand so many keys held at once in the walk "
-               "through an\n.Cm hnsw .\nMore finds more and takes longer.\nThe default is a part of the lists, or 512 keys.",
+               "through an\n.Cm hnsw .\nMore finds more and takes longer.\nThe default is a part of the lists, or 448 keys.",
      .store = [](Settings& s, const Given& g) { s.choice.probe = static_cast<std::uint32_t>(parse_whole(g.option, g.text, 1, kMostTokens)); }},
     {.programs = kDecode | kScore,
      .category = Category::kModel,

@@ -16,7 +16,7 @@ namespace {
 // As in streams: text-mode conversions cannot leave these bytes whole.
 constexpr std::array<std::byte, 8> kMagic = {std::byte{'u'},  std::byte{'i'},  std::byte{'o'},  std::byte{'x'},
                                              std::byte{'\r'}, std::byte{'\n'}, std::byte{0x1A}, std::byte{'\n'}};
-constexpr std::uint32_t kVersion = 2;
+constexpr std::uint32_t kVersion = 3;
 constexpr std::size_t kEdge = 64;      // bytes of the head and of the tail; arrays begin at multiples of it
 constexpr std::size_t kSum = kEdge - 8;  // where the checksum of what is before it stands
 constexpr std::size_t kEntry = 40;     // layer, head, array, 0; place, bytes, checksum
@@ -172,6 +172,16 @@ void KeyIndexFile::read_table(std::span<const std::byte> table, std::uint64_t en
       if (bytes[at] != std::byte{0}) fail("is damaged (bytes between its parts are not 0)");
   }
   if (at != end) fail("has bytes that belong to no array");
+}
+
+std::span<const std::uint32_t> KeyIndexFile::ids(std::uint32_t layer, std::uint32_t head) const {
+  const auto ids = array<std::uint32_t>(layer, head, KeyArray::kIds, header_.rows);
+  std::vector<bool> seen(header_.rows);
+  for (const std::uint32_t id : ids) {
+    if (id >= header_.rows || seen[id]) fail("names a key that is not one, or twice");  // a candidate that came twice would count twice
+    seen[id] = true;
+  }
+  return ids;
 }
 
 std::span<const std::byte> KeyIndexFile::find(std::uint32_t layer, std::uint32_t head, KeyArray array, std::uint64_t count, std::size_t item) const {

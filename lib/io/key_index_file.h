@@ -62,6 +62,8 @@ class KeyIndexFile {
     const std::span<const std::byte> bytes = find(layer, head, array, count, sizeof(T));
     return {reinterpret_cast<const T*>(bytes.data()), bytes.size() / sizeof(T)};
   }
+  // The array kIds: which key is at each place. Throws Error{kData} where one is not a key, or is there twice.
+  std::span<const std::uint32_t> ids(std::uint32_t layer, std::uint32_t head) const;
   // So many bytes are about to be read from one place: bounds what of the file is held in memory.
   void read(std::uint64_t bytes) const noexcept { held_.read(file_, bytes); }
   [[noreturn]] void fail(const std::string& reason) const;

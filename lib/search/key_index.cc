@@ -39,7 +39,7 @@ std::unique_ptr<KeyIndex> open_key_index(const std::string& path, const std::str
   check("KV heads", header.heads, rows.heads());
   check("numbers a key", header.head_size, rows.head_size());
   if (header.kind == "flat") return std::make_unique<FlatIndex>(rows.count());
-  if (header.kind == "hnsw") return std::make_unique<LinkIndex>(std::move(file), rows, probe);
+  if (header.kind == "hnsw") return std::make_unique<LinkIndex>(std::move(file), probe);
   return std::make_unique<ListIndex>(std::move(file), probe);
 }
 

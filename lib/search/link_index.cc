@@ -5,13 +5,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
-#include <queue>
+#include <iterator>
 #include <utility>
 
+#include "kernels/best.h"
 #include "kernels/rows.h"
-#include "search/held_keys.h"
-#include "search/widen.h"
 
 namespace uio {
 namespace {
@@ -20,55 +18,102 @@ namespace {
 constexpr double kDoors = 32;                               // times the root of the number of keys
 constexpr std::int64_t kDoorItems = std::int64_t{1} << 21;  // numbers of the doors of one head, at most
 constexpr std::int64_t kBegin = 32;                         // doors where a walk begins
-constexpr std::int64_t kHeld = 512;                         // keys that it holds at once
-constexpr std::size_t kLine = 16;                           // links of a line of the cache
+constexpr std::int64_t kHeld = 448;                         // keys that it holds at once
+constexpr int kFollowed = 32;                               // keys whose links it follows at once
+constexpr std::int64_t kDoorsAtOnce = 512, kQueries = 32;   // a block of scores: 64 KB
 
 }  // namespace
 
-LinkIndex::LinkIndex(std::shared_ptr<const KeyIndexFile> file, const StoredRows& rows, std::int64_t probe) : file_(std::move(file)) {
+// Queries of one matrix, as whole numbers of 13 bits times their scales: codes are multiplied as they are.
+struct LinkIndex::Asking {
+  Asking(const float* queries, std::int64_t count, std::int64_t size) : count(count), whole(static_cast<std::size_t>(count * size)), scales(static_cast<std::size_t>(count)) {
+    for (std::int64_t i = 0; i < count; ++i) scales[static_cast<std::size_t>(i)] = kernels::row_kernels().round_i16(queries + i * size, whole.data() + i * size, size);
+  }
+  std::int64_t count;
+  std::vector<std::int16_t> whole;  // [count, size]
+  std::vector<float> scales;        // NaN for a query that is not finite
+};
+
+LinkIndex::LinkIndex(std::shared_ptr<const KeyIndexFile> file, std::int64_t probe) : file_(std::move(file)) {
   const KeyIndexHeader& header = file_->header();
   rows_ = static_cast<std::int64_t>(header.rows), size_ = header.head_size, links_ = header.links;
   if (links_ < 1) file_->fail("has no links");
   const std::int64_t doors = std::clamp(static_cast<std::int64_t>(kDoors * std::sqrt(static_cast<double>(rows_))), std::int64_t{1}, std::min(rows_, std::max<std::int64_t>(kBegin, kDoorItems / size_)));
-  for (std::int64_t i = 0; i < doors; ++i) doors_.push_back(i * rows_ / doors);
+  for (std::int64_t i = 0; i < doors; ++i) doors_.push_back(static_cast<std::int32_t>(i * rows_ / doors));
   probe_ = probe > 0 ? probe : kHeld;
   for (std::uint32_t layer = 0; layer < header.layers; ++layer)
-    for (std::uint32_t head = 0; head < header.heads; ++head) heads_.push_back(read_head(rows, layer, head));
+    for (std::uint32_t head = 0; head < header.heads; ++head) heads_.push_back(read_head(layer, head));
 }
 
-LinkIndex::Head LinkIndex::read_head(const StoredRows& rows, std::uint32_t layer, std::uint32_t number) const {
+LinkIndex::Head LinkIndex::read_head(std::uint32_t layer, std::uint32_t number) const {
   Head head;
+  head.ids = file_->ids(layer, number);
   head.links = file_->array<std::int32_t>(layer, number, KeyArray::kLinks, static_cast<std::uint64_t>(rows_ * links_));
   for (const std::int32_t link : head.links)
     if (link < -1 || link >= rows_) file_->fail("has a link to a key that is not one");
-  head.doors.resize(doors_.size() * static_cast<std::size_t>(size_));
-  std::vector<std::byte> raw(head.doors.size() * item_bytes(rows.dtype()));
-  rows.copy_named(Side::kKeys, layer, number, doors_, 0, raw);
-  widen(raw.data(), rows.dtype(), static_cast<std::int64_t>(head.doors.size()), head.doors.data());
+  head.codes = file_->array<std::int8_t>(layer, number, KeyArray::kCodes, static_cast<std::uint64_t>(rows_ * size_));
+  head.scales = file_->array<float>(layer, number, KeyArray::kScales, static_cast<std::uint64_t>(rows_));
+  for (const std::int32_t door : doors_) {
+    std::copy_n(head.codes.begin() + door * size_, size_, std::back_inserter(head.door_codes));
+    head.door_scales.push_back(head.scales[static_cast<std::size_t>(door)]);
+  }
   return head;
 }
 
-std::span<const std::int32_t> LinkIndex::links_of(const Head& head, std::int64_t key) const {
-  file_->read(static_cast<std::uint64_t>(links_) * sizeof(std::int32_t));
-  return head.links.subspan(static_cast<std::size_t>(key * links_), static_cast<std::size_t>(links_));
+// The places of the best kBegin doors of each query: none for a query that is not a number.
+std::vector<std::vector<std::int32_t>> LinkIndex::choose_doors(const Head& head, const Asking& asking) const {
+  const auto total = static_cast<std::int64_t>(doors_.size());
+  std::vector<kernels::Best<float>> best(static_cast<std::size_t>(asking.count));
+  std::vector<float> scores(static_cast<std::size_t>(std::min(asking.count, kQueries) * kDoorsAtOnce));
+  for (std::int64_t begin = 0; begin < total; begin += kDoorsAtOnce) {
+    const std::int64_t some = std::min(kDoorsAtOnce, total - begin);
+    for (std::int64_t first = 0; first < asking.count; first += kQueries) {
+      const std::int64_t count = std::min(kQueries, asking.count - first);
+      kernels::row_kernels().products_i8(head.door_codes.data() + begin * size_, head.door_scales.data() + begin, asking.whole.data() + first * size_, asking.scales.data() + first, scores.data(),
+                                         some, size_, count);
+      for (std::int64_t i = 0; i < count; ++i) best[static_cast<std::size_t>(first + i)].show(scores.data() + i * some, some, begin, kBegin);
+    }
+  }
+  std::vector<std::vector<std::int32_t>> doors(best.size());
+  for (std::size_t i = 0; i < best.size(); ++i) {
+    std::int64_t found[kBegin];
+    best[i].write_rows(found, kBegin);
+    for (const std::int64_t door : found)
+      if (door >= 0) doors[i].push_back(doors_[static_cast<std::size_t>(door)]);
+  }
+  return doors;
 }
 
 namespace {
 
-// Which keys a search has met: a table of the thread that goes from search to search, of any index.
+// Which places a search has met: a bit for each, of the thread, from search to search, of any index; and a list of them.
 class Met {
  public:
-  // A new search among `rows` keys has met none.
+  // A new search among `rows` places has met none.
   void begin(std::int64_t rows) {
-    if (static_cast<std::int64_t>(last_.size()) < rows) last_.resize(static_cast<std::size_t>(rows));
-    if (++search_ == 0) std::ranges::fill(last_, 0), search_ = 1;
+    for (std::size_t i = 0; i < count_; ++i) words_[static_cast<std::size_t>(places_[i] / 64)] = 0;
+    count_ = last_ = 0;
+    if (static_cast<std::int64_t>(words_.size()) * 64 < rows) words_.resize(static_cast<std::size_t>((rows + 63) / 64));
   }
-  void fetch(std::int64_t key) const { __builtin_prefetch(&last_[static_cast<std::size_t>(key)]); }
-  bool add(std::int64_t key) { return std::exchange(last_[static_cast<std::size_t>(key)], search_) != search_; }
+  // Of these places those that it has not met; without a branch, that most would take by surprise.
+  void add(std::span<const std::int32_t> places) {
+    if (places_.size() < count_ + places.size()) places_.resize(2 * count_ + places.size());
+    for (const std::int32_t place : places) {
+      std::uint64_t& word = words_[static_cast<std::size_t>(place / 64)];
+      const std::uint64_t bit = std::uint64_t{1} << (place % 64);
+      places_[count_] = place;
+      count_ += (word & bit) == 0;
+      word |= bit;
+    }
+  }
+  // Those added since the last call.
+  std::span<const std::int32_t> take() { return std::span(places_).subspan(std::exchange(last_, count_), count_ - last_); }
+  std::size_t count() const { return count_; }
 
  private:
-  std::vector<std::uint32_t> last_;  // of each key: the last search that met it
-  std::uint32_t search_ = 0;
+  std::vector<std::uint64_t> words_;
+  std::vector<std::int32_t> places_;  // the first count_ of them
+  std::size_t count_ = 0, last_ = 0;
 };
 thread_local Met met;
 
@@ -77,84 +122,94 @@ thread_local Met met;
 // Searches of one matrix by one thread.
 class LinkIndex::Walk {
  public:
-  Walk(const LinkIndex& index, const Head& head, const kernels::FarRows& rows, std::int64_t matrix, std::int64_t begin)
-      : index_(index), head_(head), rows_(rows), met_(met), matrix_(matrix), begin_(begin), keys_(static_cast<std::size_t>(std::max(index.links_, kBegin) * index.size_)) {}
+  Walk(const LinkIndex& index, const Head& head) : index_(index), head_(head), met_(met) {}
 
-  // From those doors on; writes the best `most` keys that were met, −1 behind them.
-  void search(const float* query, std::span<const std::int64_t> doors, std::int64_t held, std::int64_t* to, std::int64_t most) {
-    query_ = query, held_ = held;
+  // From those doors on; writes the best `most` keys that were met, −1 behind them. At least as many are held.
+  void search(const std::int16_t* query, float scale, std::span<const std::int32_t> doors, std::size_t held, std::int64_t* to, std::int64_t most) {
     met_.begin(index_.rows_);
-    named_.clear();
-    for (const std::int64_t door : doors) {
-      if (door < 0) continue;  // a query that is not a number has none
-      const std::int64_t key = index_.doors_[static_cast<std::size_t>(door)];
-      met_.add(key), named_.push_back(begin_ + key);
+    held_.clear(), first_ = 0;
+    met_.add(doors);
+    for (std::span<const std::int32_t> places = met_.take(); !places.empty() || first_ < held_.size(); places = met_.take()) {
+      meet(places, query, scale, held);
+      follow();
     }
-    meet();
-    while (!next_.empty()) {
-      const Near here = next_.top();
-      next_.pop();
-      if (is_full() && here.first < best_.top().first) break;
-      const std::span<const std::int32_t> all = index_.links_of(head_, here.second - begin_), links(all.begin(), std::ranges::find(all, -1));
-      for (const std::int32_t link : links) met_.fetch(link);
-      named_.clear();
-      for (const std::int32_t link : links)
-        if (met_.add(link)) named_.push_back(begin_ + link);
-      meet();
-    }
-    next_ = {};
-    while (static_cast<std::int64_t>(best_.size()) > most) best_.pop();
-    std::fill(to + best_.size(), to + most, -1);
-    for (; !best_.empty(); best_.pop()) to[best_.size() - 1] = best_.top().second;
+    index_.file_->read(met_.count() * static_cast<std::size_t>(index_.size_ + 4) + held_.size() * static_cast<std::size_t>(index_.links_ * 4));
+    const auto found = std::min(held_.size(), static_cast<std::size_t>(most));
+    for (std::size_t i = 0; i < found; ++i) to[i] = head_.ids[static_cast<std::size_t>(held_[i].place)];
+    std::fill(to + found, to + most, -1);
   }
 
  private:
-  using Near = std::pair<float, std::int64_t>;  // score, row
+  struct Near {
+    float score;
+    std::int32_t place;
+    bool is_followed;
+  };
 
-  bool is_full() const { return static_cast<std::int64_t>(best_.size()) >= held_; }
-  // Scores the rows named_, and holds those that are good enough.
-  void meet() {
-    rows_.named_keys(matrix_, named_, keys_.data());
-    for (std::size_t i = 0; i < named_.size(); ++i) {
-      const float score = kernels::row_kernels().dot(query_, keys_.data() + static_cast<std::int64_t>(i) * index_.size_, index_.size_);
-      if (is_full() && !(score > best_.top().first)) continue;
-      const std::span<const std::int32_t> links = index_.links_of(head_, named_[i] - begin_);
-      for (std::size_t link = 0; link < links.size(); link += kLine) __builtin_prefetch(&links[link]);
-      next_.emplace(score, named_[i]), best_.emplace(score, named_[i]);
-      if (static_cast<std::int64_t>(best_.size()) > held_) best_.pop();
+  // Scores the places, of which the best are held, in order.
+  void meet(std::span<const std::int32_t> places, const std::int16_t* query, float scale, std::size_t held) {
+    for (const std::int32_t place : places) {
+      __builtin_prefetch(head_.codes.data() + place * index_.size_);
+      __builtin_prefetch(&head_.scales[static_cast<std::size_t>(place)]);
+    }
+    if (scores_.size() < places.size()) scores_.resize(places.size());
+    kernels::row_kernels().matvec_named_i8(head_.codes.data(), head_.scales.data(), places.data(), query, scale, scores_.data(), static_cast<std::int64_t>(places.size()), index_.size_);
+    const bool is_full = held_.size() == held;
+    better_.clear();
+    for (std::size_t i = 0; i < places.size(); ++i) {
+      if (!(is_full ? scores_[i] > held_.back().score : scores_[i] == scores_[i])) continue;
+      better_.push_back({scores_[i], places[i], false});
+      __builtin_prefetch(links_of(places[i]));
+    }
+    std::ranges::sort(better_, [](const Near& a, const Near& b) { return a.score > b.score; });
+    // From the worst on: what is too much, then each to its place.
+    std::size_t old = held_.size(), fresh = better_.size();
+    const auto is_old_worse = [&] { return old > 0 && held_[old - 1].score < better_[fresh - 1].score; };
+    while (old + fresh > held) --(is_old_worse() ? old : fresh);
+    held_.resize(old + fresh);
+    for (std::size_t place = held_.size(); fresh > 0; held_[place] = is_old_worse() ? held_[--old] : better_[--fresh]) --place;
+    first_ = std::min(first_, old);  // what is before it was there
+  }
+
+  // Meets what the best places link to that were not followed yet. Several at once, so that what is met comes from memory together.
+  void follow() {
+    for (int left = kFollowed; left > 0 && first_ < held_.size(); ++first_) {
+      Near& here = held_[first_];
+      if (here.is_followed) continue;
+      here.is_followed = true, --left;
+      const std::int32_t* const links = links_of(here.place);
+      met_.add({links, std::find(links, links + index_.links_, -1)});
     }
   }
 
+  const std::int32_t* links_of(std::int32_t place) const { return head_.links.data() + place * index_.links_; }
+
   const LinkIndex& index_;
   const Head& head_;
-  const kernels::FarRows& rows_;
   Met& met_;
-  std::int64_t matrix_, begin_, held_ = 0;
-  const float* query_ = nullptr;
-  std::vector<std::int64_t> named_;
-  std::vector<float> keys_;                                            // of those
-  std::priority_queue<Near> next_;                                     // the best first
-  std::priority_queue<Near, std::vector<Near>, std::greater<>> best_;  // the worst first
+  std::vector<Near> held_, better_;
+  std::size_t first_ = 0;  // of those held: those before were followed
+  std::vector<float> scores_;
 };
 
 kernels::Found LinkIndex::find(std::int64_t layer, const at::Tensor& given, std::int64_t groups, const kernels::FarRows& rows, std::int64_t begin, std::int64_t count) const {
   const at::Tensor queries = given.to(at::kFloat).contiguous();
-  const std::int64_t a_matrix = queries.size(1) / groups * queries.size(2), most = std::min(rows_, count), all_doors = static_cast<std::int64_t>(doors_.size()), first_doors = std::min(all_doors, kBegin);
-  const Head* const heads = &heads_[static_cast<std::size_t>(layer * groups)];
-  std::vector<const float*> doors;
-  for (std::int64_t g = 0; g < groups; ++g) doors.push_back(heads[g].doors.data());
-  const at::Tensor begins = kernels::find_nearest(queries, groups, HeldKeys(std::move(doors), all_doors, size_), 0, all_doors, first_doors).index;
+  // Codes put some of the best behind others: as many more are scored again by the keys themselves.
+  const std::int64_t a_matrix = queries.size(1) / groups * queries.size(2), most = std::min(rows_, count + count / 4 + 16);
   at::Tensor candidates = at::empty({1, queries.size(1), queries.size(2), most}, at::kLong);
   const std::int64_t pieces = std::clamp<std::int64_t>(a_matrix / 64, 1, at::get_num_threads());
   at::parallel_for(0, groups * pieces, 1, [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t task = first; task < last; ++task) {
-      const std::int64_t matrix = task / pieces, piece = task % pieces;
-      Walk walk(*this, heads[matrix], rows, matrix, begin);
-      for (std::int64_t query = matrix * a_matrix + a_matrix * piece / pieces; query < matrix * a_matrix + a_matrix * (piece + 1) / pieces; ++query)
-        walk.search(queries.const_data_ptr<float>() + query * size_, std::span(begins.const_data_ptr<std::int64_t>() + query * first_doors, static_cast<std::size_t>(first_doors)),
-                    std::max(probe_, most), candidates.mutable_data_ptr<std::int64_t>() + query * most, most);
+      const std::int64_t matrix = task / pieces, low = a_matrix * (task % pieces) / pieces, high = a_matrix * (task % pieces + 1) / pieces;
+      const Head& head = heads_[static_cast<std::size_t>(layer * groups + matrix)];
+      const Asking asking(queries.const_data_ptr<float>() + (matrix * a_matrix + low) * size_, high - low, size_);
+      const std::vector<std::vector<std::int32_t>> doors = choose_doors(head, asking);
+      Walk walk(*this, head);
+      for (std::int64_t i = 0; i < asking.count; ++i)
+        walk.search(asking.whole.data() + i * size_, asking.scales[static_cast<std::size_t>(i)], doors[static_cast<std::size_t>(i)], static_cast<std::size_t>(std::max(probe_, most)), candidates.mutable_data_ptr<std::int64_t>() + (matrix * a_matrix + low + i) * most, most);
     }
   });
+  if (begin > 0) candidates = at::where(candidates.ge(0), candidates + begin, candidates);
   return kernels::rank_candidates(given, groups, rows, candidates, count);
 }
 

@@ -49,14 +49,8 @@ ListIndex::Head ListIndex::read_head(std::uint32_t layer, std::uint32_t number) 
   if (header.kind != "sq8") {
     head.centroids = file_->array<float>(layer, number, KeyArray::kCentroids, lists * size);
     head.starts = file_->array<std::uint64_t>(layer, number, KeyArray::kStarts, lists + 1);
-    head.ids = file_->array<std::uint32_t>(layer, number, KeyArray::kIds, rows);
+    head.ids = file_->ids(layer, number);
     if (head.starts.front() != 0 || head.starts.back() != rows || !std::ranges::is_sorted(head.starts)) file_->fail("has lists that do not follow each other");
-    // Each key is in one list, once: a candidate that came twice would count twice.
-    std::vector<bool> seen(rows);
-    for (const std::uint32_t id : head.ids) {
-      if (id >= rows || seen[id]) file_->fail("has lists with a key that is not one, or twice");
-      seen[id] = true;
-    }
   }
   if (header.kind == "ivfpq") {
     head.codes = file_->array<std::uint8_t>(layer, number, KeyArray::kCodes, rows * header.parts);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <numeric>
 #include <utility>
 #include <vector>
 
@@ -105,6 +106,20 @@ void assign(const float* keys, std::int64_t count, std::int64_t size, const std:
   });
 }
 
+// Half of each centroid's square.
+std::vector<float> halves_of(const std::vector<float>& centroids, std::int64_t size) {
+  std::vector<float> halves;
+  for (std::size_t at = 0; at < centroids.size(); at += static_cast<std::size_t>(size)) halves.push_back(kernels::row_kernels().dot(&centroids[at], &centroids[at], size) / 2);
+  return halves;
+}
+
+// Keys as whole numbers times a scale each: those of the keys from `begin` on.
+template <typename Byte>
+void round(const float* keys, std::int64_t count, std::int64_t size, std::int64_t begin, Byte* codes, float* scales) {
+  for (std::int64_t i = 0; i < count; ++i)
+    scales[begin + i] = kernels::row_kernels().round_i8(keys + i * size, reinterpret_cast<std::int8_t*>(codes) + (begin + i) * size, size);
+}
+
 // One index in the making.
 class Making {
  public:
@@ -152,11 +167,11 @@ class Making {
 
   void make_lists(Keys& keys) {
     const std::int64_t rows = keys.count(), size = keys.size(), lists = header_.lists, parts = header_.parts;
-    std::vector<float> centroids(static_cast<std::size_t>(lists * size)), halves(static_cast<std::size_t>(lists)), books;
+    std::vector<float> centroids(static_cast<std::size_t>(lists * size)), halves, books;
     if (lists > 0) {
       const std::vector<float> sample = keys.sample(lists * kPointsAList);
       check(faiss().cluster(size, static_cast<std::int64_t>(sample.size()) / size, sample.data(), lists, job_.choice.seed, centroids.data()));
-      for (std::int64_t i = 0; i < lists; ++i) halves[static_cast<std::size_t>(i)] = kernels::row_kernels().dot(&centroids[static_cast<std::size_t>(i * size)], &centroids[static_cast<std::size_t>(i * size)], size) / 2;
+      halves = halves_of(centroids, size);
     }
     if (parts > 0) books = make_books(keys, centroids, halves);
 
@@ -167,14 +182,12 @@ class Making {
     std::vector<float> scales(static_cast<std::size_t>(parts > 0 ? 0 : rows));
     keys.each([&](std::int64_t begin, std::int64_t count, float* block) {
       if (lists > 0) assign(block, count, size, centroids, halves, &list[static_cast<std::size_t>(begin)]);
-      std::uint8_t* const to = codes.data() + begin * code;
       if (parts > 0) {
         subtract(block, count, size, centroids, &list[static_cast<std::size_t>(begin)]);
-        check(faiss().encode(size, count, block, parts, books.data(), to));
+        check(faiss().encode(size, count, block, parts, books.data(), codes.data() + begin * code));
         return;
       }
-      for (std::int64_t i = 0; i < count; ++i)
-        scales[static_cast<std::size_t>(begin + i)] = kernels::row_kernels().round_i8(block + i * size, reinterpret_cast<std::int8_t*>(to) + i * size, size);
+      round(block, count, size, begin, codes.data(), scales.data());
     });
     if (lists > 0) {
       std::vector<std::uint64_t> starts(static_cast<std::size_t>(lists) + 1);
@@ -218,11 +231,29 @@ class Making {
   }
 
   void make_links(Keys& keys) {
-    std::vector<float> all(static_cast<std::size_t>(keys.count() * keys.size()));
-    keys.each([&](std::int64_t begin, std::int64_t count, const float* block) { std::copy_n(block, count * keys.size(), all.data() + begin * keys.size()); });
-    std::vector<std::int32_t> links(static_cast<std::size_t>(keys.count() * kLinks));
-    check(faiss().link(keys.size(), keys.count(), all.data(), kLinks, links.data()));
-    add(KeyArray::kLinks, links);
+    const std::int64_t rows = keys.count(), size = keys.size();
+    const auto numbers = [](std::int64_t count) { return static_cast<std::size_t>(count); };
+    std::vector<float> all(numbers(rows * size)), scales(numbers(rows));
+    std::vector<std::int8_t> codes(numbers(rows * size));
+    keys.each([&](std::int64_t begin, std::int64_t count, const float* block) {
+      std::copy_n(block, count * size, all.data() + begin * size);
+      round(block, count, size, begin, codes.data(), scales.data());
+    });
+    std::vector<std::int32_t> links(numbers(rows * kLinks));
+    check(faiss().link(size, rows, all.data(), kLinks, links.data()));
+    // Keys that are near the same one of some that are spread over all lie behind each other: a walk goes from near to near.
+    const std::vector<float> some = keys.sample(static_cast<std::int64_t>(2 * std::sqrt(static_cast<double>(rows))));
+    std::vector<std::uint32_t> near(numbers(rows)), ids(numbers(rows)), places(numbers(rows));
+    assign(all.data(), rows, size, some, halves_of(some, size), near.data());
+    std::iota(ids.begin(), ids.end(), 0);
+    std::ranges::stable_sort(ids, {}, [&](std::uint32_t id) { return near[id]; });
+    for (std::size_t place = 0; place < ids.size(); ++place) places[ids[place]] = static_cast<std::uint32_t>(place);
+    for (std::int32_t& link : links)
+      if (link >= 0) link = static_cast<std::int32_t>(places[static_cast<std::size_t>(link)]);
+    add(KeyArray::kIds, ids);
+    add(KeyArray::kCodes, in_order(codes, ids, numbers(size)));
+    add(KeyArray::kScales, in_order(scales, ids, 1));
+    add(KeyArray::kLinks, in_order(links, ids, numbers(kLinks)));
   }
 
   const IndexJob& job_;

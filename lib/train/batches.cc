@@ -6,6 +6,7 @@ namespace uio {
 namespace {
 
 constexpr std::int64_t kTokensAtOnce = 4096;  // rows of a product from which on it runs at full speed
+constexpr std::int64_t kPadding = 256;        // tokens that a text may be filled up by to be computed beside a longer one: more cost as much as a batch of its own
 
 struct Item {
   Document document;
@@ -36,7 +37,8 @@ std::vector<Batch> batches_of(const std::vector<DataOrder::Pick>& picks, const s
     const bool is_whole = !settings.has_memories || settings.objectives.text > 0;
     const std::int64_t width = is_whole ? static_cast<std::int64_t>(first.ids.size()) : settings.segment_length;
     const std::int64_t most = asked > 0 ? asked : texts_at_once(width);
-    if (is_new || static_cast<std::int64_t>(batches.back().documents.size()) >= most) batches.emplace_back();
+    const bool is_short = asked == 0 && is_whole && width - static_cast<std::int64_t>(items[i].document.ids.size()) > kPadding;
+    if (is_new || is_short || static_cast<std::int64_t>(batches.back().documents.size()) >= most) batches.emplace_back();
     batches.back().documents.push_back(std::move(items[i].document));
     batches.back().numbers.push_back(items[i].number);
   }

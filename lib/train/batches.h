@@ -18,7 +18,7 @@ struct Batch {
 std::int64_t texts_at_once(std::int64_t tokens);
 
 // The picked pieces by shape, longest first, so that little is filled up. `asked`: how many go side by side; 0: as many as make a
-// product's rows enough.
+// product's rows enough, of texts of about one length.
 std::vector<Batch> batches_of(const std::vector<DataOrder::Pick>& picks, const std::vector<Corpus>& corpora, const PlanSettings& settings, std::int64_t asked);
 
 }  // namespace uio

@@ -529,6 +529,12 @@ TEST_CASE("products of many rows of whole numbers are those of one row at a time
           for (std::int64_t i = 0; i < count; ++i)
             build->matvec_i8(w.data(), scales.data(), x.data() + i * n, x_scales[static_cast<std::size_t>(i)], wanted.data() + i * outs, outs, n);
           CHECK(out == wanted);
+          // Rows by their numbers, some of them twice.
+          std::vector<std::int32_t> rows;
+          for (std::int64_t i = 0; i < 2 * outs + 1; ++i) rows.push_back(static_cast<std::int32_t>(random() % static_cast<unsigned>(outs)));
+          std::vector<float> named(rows.size());
+          build->matvec_named_i8(w.data(), scales.data(), rows.data(), x.data(), x_scales[0], named.data(), static_cast<std::int64_t>(rows.size()), n);
+          for (std::size_t i = 0; i < rows.size(); ++i) CHECK(named[i] == wanted[static_cast<std::size_t>(rows[i])]);
         }
 }
 

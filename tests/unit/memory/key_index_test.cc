@@ -201,20 +201,19 @@ TEST_CASE("ten thousand indexes that lie are refused or found wanting, and nothi
           std::vector<std::int32_t> links(size(300 * header.links));
           for (auto& link : links) link = bent(20000) ? static_cast<std::int32_t>(random()) : static_cast<std::int32_t>(below(301)) - 1;
           add(KeyArray::kLinks, links);
-          continue;
         }
+        std::vector<std::uint32_t> ids(size(300));
+        for (std::size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<std::uint32_t>(bent(5000) ? random() : i);
+        if (std::string(kind) != "sq8") add(KeyArray::kIds, ids);
         if (header.lists > 0) {
           std::vector<std::uint64_t> starts(size(header.lists + 1));
           for (auto& start : starts) start = bent(50) ? random() : below(301);
           if (!bent(5)) std::ranges::sort(starts);
           if (!starts.empty() && !bent(20)) starts.front() = 0, starts.back() = 300;
-          std::vector<std::uint32_t> ids(size(300));
-          for (std::size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<std::uint32_t>(bent(5000) ? random() : i);
           std::vector<float> centroids(size(header.lists * kSize));
           for (float& x : centroids) x = bent(100) ? std::numeric_limits<float>::quiet_NaN() : static_cast<float>(below(1000)) / 500 - 1;
           add(KeyArray::kCentroids, centroids);
           add(KeyArray::kStarts, starts);
-          add(KeyArray::kIds, ids);
         }
         std::vector<std::uint8_t> codes(size(300 * (header.parts > 0 ? header.parts : kSize)));
         for (auto& code : codes) code = static_cast<std::uint8_t>(random());

@@ -7,6 +7,7 @@
 
 #include "io/stream.h"
 #include "text/sentencepiece_tokenizer.h"
+#include "train/batches.h"
 #include "unit/model/tiny.h"
 #include "unit/text/fixtures.h"
 #include "unit/text/recording_host.h"
@@ -65,6 +66,30 @@ std::vector<std::vector<std::int32_t>> pieces_of(const Corpus& corpus) {
 using Pieces = std::vector<std::vector<std::int32_t>>;
 
 const std::vector<Text> kTexts = {{{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}}, {{11, 12, 13}}, {{14, 15, 16, 17, 18}}};
+
+// The lengths of the texts of each batch.
+std::vector<std::vector<std::size_t>> lengths_of(const std::vector<Batch>& batches) {
+  std::vector<std::vector<std::size_t>> lengths(batches.size());
+  for (std::size_t i = 0; i < batches.size(); ++i)
+    for (const Document& document : batches[i].documents) lengths[i].push_back(document.ids.size());
+  return lengths;
+}
+
+TEST_CASE("texts of about one length are computed side by side, longest first") {
+  Streams streams;
+  std::vector<Text> texts;
+  for (const std::size_t size : {1900, 300, 2048, 2040, 100, 1500, 1700, 40}) texts.push_back({std::vector<std::int32_t>(size, 5)});
+  const std::vector<Corpus> corpora = {streams.read(streams.write(texts, 2048), 2048)};
+  std::vector<DataOrder::Pick> picks;
+  for (std::size_t i = 0; i < texts.size(); ++i) picks.push_back({0, i, i});
+  PlanSettings settings;
+  settings.has_memories = false;
+  settings.segment_length = 2048;
+  using Lengths = std::vector<std::vector<std::size_t>>;
+  CHECK(lengths_of(batches_of(picks, corpora, settings, 0)) == Lengths{{2048, 2040}, {1900, 1700}, {1500}, {300, 100}, {40}});
+  CHECK(lengths_of(batches_of(picks, corpora, settings, 3)) == Lengths{{2048, 2040, 1900}, {1700, 1500, 300}, {100, 40}});
+  CHECK(lengths_of(batches_of(picks, corpora, settings, 1)).size() == 8);
+}
 
 TEST_CASE("pieces are documents, or some segments of one") {
   Streams streams;
