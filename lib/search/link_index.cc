@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <iterator>
+#include <numeric>
 #include <utility>
 
 #include "kernels/best.h"
@@ -60,7 +61,7 @@ LinkIndex::Head LinkIndex::read_head(std::uint32_t layer, std::uint32_t number) 
   return head;
 }
 
-// The places of the best kBegin doors of each query: none for a query that is not a number.
+// The places of the best kBegin doors of each query, the best first: none for a query that is not a number.
 std::vector<std::vector<std::int32_t>> LinkIndex::choose_doors(const Head& head, const Asking& asking) const {
   const auto total = static_cast<std::int64_t>(doors_.size());
   std::vector<kernels::Best<float>> best(static_cast<std::size_t>(asking.count));
@@ -77,7 +78,8 @@ std::vector<std::vector<std::int32_t>> LinkIndex::choose_doors(const Head& head,
   std::vector<std::vector<std::int32_t>> doors(best.size());
   for (std::size_t i = 0; i < best.size(); ++i) {
     std::int64_t found[kBegin];
-    best[i].write_rows(found, kBegin);
+    float order[kBegin];
+    best[i].write(order, found, kBegin, kBegin);
     for (const std::int64_t door : found)
       if (door >= 0) doors[i].push_back(doors_[static_cast<std::size_t>(door)]);
   }
@@ -205,7 +207,11 @@ kernels::Found LinkIndex::find(std::int64_t layer, const at::Tensor& given, std:
       const Asking asking(queries.const_data_ptr<float>() + (matrix * a_matrix + low) * size_, high - low, size_);
       const std::vector<std::vector<std::int32_t>> doors = choose_doors(head, asking);
       Walk walk(*this, head);
-      for (std::int64_t i = 0; i < asking.count; ++i)
+      // Walks that begin near each other come behind each other: what one has read is still in the cache for the next.
+      std::vector<std::int64_t> order(doors.size());
+      std::iota(order.begin(), order.end(), 0);
+      std::ranges::stable_sort(order, {}, [&](std::int64_t i) { return doors[static_cast<std::size_t>(i)].empty() ? -1 : doors[static_cast<std::size_t>(i)].front(); });
+      for (const std::int64_t i : order)
         walk.search(asking.whole.data() + i * size_, asking.scales[static_cast<std::size_t>(i)], doors[static_cast<std::size_t>(i)], static_cast<std::size_t>(std::max(probe_, most)), candidates.mutable_data_ptr<std::int64_t>() + (matrix * a_matrix + low + i) * most, most);
     }
   });
