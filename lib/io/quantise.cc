@@ -9,43 +9,24 @@
 
 #include "base/endian.h"
 #include "io/damage.h"
+#include "io/nearest_runs.h"
 
 namespace uio {
 namespace {
 
-constexpr std::size_t kRun = 32;          // items that share a scale, at most
-constexpr int kBias = 127;                // of a scale's exponent; a stored 0 is the scale 0
-constexpr double kLeastShare = 0.6;       // of the largest item that the largest number may stand for: what is above is cut
-constexpr double kRounder = 0x1.8p52;     // added and taken away, it leaves a whole number, halves to the even one
-
-// A scale is (1 + f/steps) · 2^(e - 127): with so few bits that its product with a number is exact in every dtype.
-struct Kind {
-  int greatest;  // of the numbers; they are symmetric
-  int steps;     // of a scale between two powers of two
-};
 Kind kind_of(Precision precision) { return precision == Precision::kInt4 ? Kind{7, 8} : Kind{127, 1}; }
 
-// The range of a scale's stored exponent: every product of scale and number lies within the dtype, on its grid.
-struct Exponents {
-  int least, greatest;
-};
 Exponents exponents_of(DType dtype, const Kind& kind) {
   if (dtype == DType::kF16) return {kBias - 21, kBias + (kind.greatest == 127 ? 9 : 12)};
   return {1, kBias + (kind.greatest == 127 ? 121 : 124)};
 }
 
-double scale_of(const Kind& kind, int exponent, int step) {
-  return std::ldexp(1.0 + static_cast<double>(step) / kind.steps, exponent - kBias);
-}
-
 // --- items as numbers
 
 double from_f16(std::uint16_t bits) {
-  const int exponent = bits >> 10 & 31, mantissa = bits & 1023;
-  const double size = exponent == 0    ? std::ldexp(mantissa, -24)
-                      : exponent == 31 ? (mantissa == 0 ? std::numeric_limits<double>::infinity() : std::numeric_limits<double>::quiet_NaN())
-                                       : std::ldexp(1024 + mantissa, exponent - 25);
-  return bits & 0x8000 ? -size : size;
+  constexpr float kFactor = 0x1p112f;  // between the exponents' biases; f16's smallest numbers become normal ones
+  if ((bits >> 10 & 31) == 31) return (bits & 1023) != 0 ? std::numeric_limits<double>::quiet_NaN() : std::copysign(std::numeric_limits<double>::infinity(), bits & 0x8000 ? -1.0 : 1.0);
+  return std::bit_cast<float>((std::uint32_t{bits} & 0x8000) << 16 | (std::uint32_t{bits} & 0x7FFF) << 13) * kFactor;
 }
 
 // Of a number that f16 has exactly.
@@ -83,49 +64,6 @@ void store_item(DType dtype, std::byte* at, double x) {
     case DType::kF64:
       return store_le(at, std::bit_cast<std::uint64_t>(x));
   }
-}
-
-// --- one run
-
-struct Run {
-  int exponent = 0, step = 0;  // of the scale
-  std::int8_t numbers[kRun] = {};
-};
-
-// The allowed form with the smallest sum of squared differences; of equal ones that with the smallest scale. What was chosen once
-// is therefore chosen again for its own result: that has difference 0, and a smaller scale with the same result would have won.
-// All arithmetic that this rests on is exact: items have 24 bits here, a product of scale and number at most 8.
-Run nearest(std::span<const double> items, const Kind& kind, const Exponents& exponents) {
-  Run best;
-  double largest = 0, least_squares = 0;
-  for (const double x : items) {
-    largest = std::max(largest, std::fabs(x));
-    least_squares += x * x;
-  }
-  if (largest == 0) return best;
-  const double from = kLeastShare * largest / kind.greatest;
-  const double to = std::max(2 * largest / kind.greatest, scale_of(kind, exponents.least + 1, 0));
-  double numbers[kRun];
-  for (int exponent = std::clamp(std::ilogb(from) + kBias, exponents.least, exponents.greatest); exponent <= exponents.greatest; ++exponent) {
-    for (int step = 0; step < kind.steps; ++step) {
-      const double scale = scale_of(kind, exponent, step);
-      if (scale > to) return best;
-      if (scale < from) continue;
-      double squares = 0;
-      for (std::size_t i = 0; i < items.size(); ++i) {
-        const double rounded = (items[i] / scale + kRounder) - kRounder;
-        numbers[i] = std::clamp<double>(rounded, -kind.greatest, kind.greatest);
-        const double difference = items[i] - numbers[i] * scale;
-        squares += difference * difference;
-      }
-      if (squares >= least_squares) continue;
-      least_squares = squares;
-      best.exponent = exponent;
-      best.step = step;
-      for (std::size_t i = 0; i < items.size(); ++i) best.numbers[i] = static_cast<std::int8_t>(numbers[i]);
-    }
-  }
-  return best;
 }
 
 // --- where things lie
@@ -205,33 +143,72 @@ std::optional<std::size_t> first_unfit(DType dtype, std::span<const std::byte> i
   return std::nullopt;
 }
 
+namespace {
+
+// Quantises runs as they come, kSideBySide of them at once, in their order.
+class Quantising {
+ public:
+  Quantising(const QuantisedShape& shape, std::span<const std::byte> items, std::span<std::byte> parts, ChangeTally& tally)
+      : shape_(shape), kind_(kind_of(shape.precision)), exponents_(exponents_of(shape.dtype, kind_)), items_(items), parts_(parts),
+        numbers_(shape.precision, parts.data() + (kind_.steps > 1 ? 2 : 1) * shape.scales()), tally_(tally) {}
+
+  void add(const Place& place) {
+    places_[waiting_] = place;
+    const std::size_t size = item_bytes(shape_.dtype);
+    for (std::size_t i = 0; i < kRun; ++i) {
+      const double exact = i < place.count ? load_item(shape_.dtype, items_.data() + (place.item + i * place.item_step) * size) : 0;
+      exact_[i][waiting_] = exact;
+      runs_.items[i][waiting_] = static_cast<float>(exact);
+    }
+    if (++waiting_ == kSideBySide) finish();
+  }
+  // Those that still wait.
+  void finish() {
+    if (waiting_ == 0) return;
+    find_nearest(runs_, kind_, exponents_);  // lanes that nothing waits in are of a run before
+    for (std::size_t run = 0; run < waiting_; ++run) write(run);
+    waiting_ = 0;
+  }
+
+ private:
+  void write(std::size_t run) {
+    const int exponent = runs_.exponent[run], step = runs_.step[run];
+    parts_[scale_] = static_cast<std::byte>(exponent);
+    if (kind_.steps > 1) parts_[shape_.scales() + scale_] = static_cast<std::byte>(step);
+    ++scale_;
+    const double unit = exponent == 0 ? 0 : scale_of(kind_, exponent, step);
+    const Place& place = places_[run];
+    for (std::size_t i = 0; i < place.count; ++i) {
+      const int number = runs_.numbers[i][run];
+      numbers_.set(place.number + i * place.number_step, number);
+      const double difference = std::fabs(exact_[i][run] - number * unit), value = std::fabs(exact_[i][run]);
+      tally_.largest = std::max(tally_.largest, difference);
+      tally_.largest_value = std::max(tally_.largest_value, value);
+      tally_.squares += difference * difference;
+      tally_.value_squares += value * value;
+    }
+  }
+
+  const QuantisedShape& shape_;
+  const Kind kind_;
+  const Exponents exponents_;
+  std::span<const std::byte> items_;
+  std::span<std::byte> parts_;
+  Numbers numbers_;
+  ChangeTally& tally_;
+  Place places_[kSideBySide] = {};
+  double exact_[kRun][kSideBySide] = {};
+  Runs runs_ = {};
+  std::size_t waiting_ = 0, scale_ = 0;
+};
+
+}  // namespace
+
 void quantise(const QuantisedShape& shape, std::span<const std::byte> items, std::span<std::byte> parts, ChangeTally& tally) {
-  const Kind kind = kind_of(shape.precision);
-  const Exponents exponents = exponents_of(shape.dtype, kind);
-  const std::size_t size = item_bytes(shape.dtype), scales = shape.scales();
   std::ranges::fill(parts, std::byte{0});
-  const Numbers numbers(shape.precision, parts.data() + (kind.steps > 1 ? 2 : 1) * scales);
-  std::size_t scale = 0;
-  for_each_run(shape, [&](const Place& place) {
-    double exact[kRun], searched[kRun];
-    for (std::size_t i = 0; i < place.count; ++i) {
-      exact[i] = load_item(shape.dtype, items.data() + (place.item + i * place.item_step) * size);
-      searched[i] = static_cast<float>(exact[i]);
-    }
-    const Run run = nearest({searched, place.count}, kind, exponents);
-    parts[scale] = static_cast<std::byte>(run.exponent);
-    if (kind.steps > 1) parts[scales + scale] = static_cast<std::byte>(run.step);
-    ++scale;
-    const double unit = run.exponent == 0 ? 0 : scale_of(kind, run.exponent, run.step);
-    for (std::size_t i = 0; i < place.count; ++i) {
-      numbers.set(place.number + i * place.number_step, run.numbers[i]);
-      const double difference = std::fabs(exact[i] - run.numbers[i] * unit), value = std::fabs(exact[i]);
-      tally.largest = std::max(tally.largest, difference);
-      tally.largest_value = std::max(tally.largest_value, value);
-      tally.squares += difference * difference;
-      tally.value_squares += value * value;
-    }
-  });
+  Quantising quantising(shape, items, parts, tally);
+  for_each_run(shape, [&](const Place& place) { quantising.add(place); });
+  quantising.finish();
 }
 
 void dequantise(const QuantisedShape& shape, std::span<const std::byte> parts, std::span<std::byte> items) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "io/damage.h"
+#include "io/nearest_runs.h"
 
 using namespace uio;
 
@@ -104,6 +105,35 @@ void check_settled(const QuantisedShape& shape, const Bytes& items) {
   CHECK(once.error.rms <= 1);
 }
 
+// One run by the definition.
+struct Run {
+  int exponent = 0, step = 0;
+  std::array<int, kRun> numbers{};
+  bool operator==(const Run&) const = default;
+};
+Run nearest(const std::array<double, kRun>& items, const Kind& kind, const Exponents& exponents) {
+  Run best;
+  double largest = 0, least_squares = 0;
+  for (const double x : items) {
+    largest = std::max(largest, std::fabs(x));
+    least_squares += x * x;
+  }
+  for (int exponent = exponents.least; exponent <= exponents.greatest; ++exponent)
+    for (int step = 0; step < kind.steps; ++step) {
+      const double scale = scale_of(kind, exponent, step);
+      if (scale < 0.6 * largest / kind.greatest || scale > std::max(2 * largest / kind.greatest, scale_of(kind, exponents.least + 1, 0))) continue;
+      Run run{exponent, step};
+      double squares = 0;
+      for (std::size_t i = 0; i < kRun; ++i) {
+        run.numbers[i] = static_cast<int>(std::clamp<double>(std::nearbyint(items[i] / scale), -kind.greatest, kind.greatest));
+        const double difference = items[i] - run.numbers[i] * scale;
+        squares += difference * difference;
+      }
+      if (squares < least_squares) least_squares = squares, best = run;
+    }
+  return best;
+}
+
 }  // namespace
 
 TEST_CASE("what was quantised once is kept to the byte, for every dtype and awkward shapes and sizes of numbers") {
@@ -122,6 +152,33 @@ TEST_CASE("what was quantised once is kept to the byte, for every dtype and awkw
       }
     }
   }
+}
+
+TEST_CASE("runs side by side are those of one run at a time, by every build") {
+  std::mt19937 random(5);
+  std::normal_distribution<double> normal;
+  for (const Kind& kind : {Kind{7, 8}, Kind{127, 1}})
+    for (const Exponents& exponents : {Exponents{1, kBias + 121}, Exponents{kBias - 21, kBias + 9}})
+      for (int round = 0; round < 60; ++round) {
+        Runs runs = {};
+        for (std::size_t run = 0; run < kSideBySide; ++run) {
+          const double size = std::ldexp(1.0, static_cast<int>(random() % 46) - 33);
+          for (std::size_t i = 0; i < kRun; ++i) {
+            const double x = static_cast<float>(normal(random) * size);
+            runs.items[i][run] = (run + static_cast<std::size_t>(round)) % 9 == 3 ? 0 : i % 11 == 5 ? 0 : i == 7 && run == 2 ? 20 * x : x;
+          }
+        }
+        for (const FindNearest build : nearest_builds()) {
+          CAPTURE(kind.greatest, exponents.least, round);
+          build(runs, kind, exponents);
+          for (std::size_t run = 0; run < kSideBySide; ++run) {
+            std::array<double, kRun> items{};
+            Run found{runs.exponent[run], runs.step[run]};
+            for (std::size_t i = 0; i < kRun; ++i) items[i] = runs.items[i][run], found.numbers[i] = runs.numbers[i][run];
+            REQUIRE(found == nearest(items, kind, exponents));
+          }
+        }
+      }
 }
 
 TEST_CASE("every finite number of the 16-bit dtypes is kept as near as its run allows") {
