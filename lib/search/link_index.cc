@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <iterator>
+#include <limits>
 #include <numeric>
 #include <utility>
 
@@ -39,7 +40,9 @@ LinkIndex::LinkIndex(std::shared_ptr<const KeyIndexFile> file, std::int64_t prob
   const KeyIndexHeader& header = file_->header();
   rows_ = static_cast<std::int64_t>(header.rows), size_ = header.head_size, links_ = header.links;
   if (links_ < 1) file_->fail("has no links");
-  const std::int64_t doors = std::clamp(static_cast<std::int64_t>(kDoors * std::sqrt(static_cast<double>(rows_))), std::int64_t{1}, std::min(rows_, std::max<std::int64_t>(kBegin, kDoorItems / size_)));
+  if (rows_ > std::numeric_limits<std::int32_t>::max()) file_->fail("has more keys than links can name");
+  const std::int64_t most = std::min(rows_, std::max<std::int64_t>(kBegin, kDoorItems / size_));
+  const std::int64_t doors = std::clamp(static_cast<std::int64_t>(kDoors * std::sqrt(static_cast<double>(rows_))), std::int64_t{1}, most);
   for (std::int64_t i = 0; i < doors; ++i) doors_.push_back(static_cast<std::int32_t>(i * rows_ / doors));
   probe_ = probe > 0 ? probe : kHeld;
   for (std::uint32_t layer = 0; layer < header.layers; ++layer)
@@ -70,8 +73,8 @@ std::vector<std::vector<std::int32_t>> LinkIndex::choose_doors(const Head& head,
     const std::int64_t some = std::min(kDoorsAtOnce, total - begin);
     for (std::int64_t first = 0; first < asking.count; first += kQueries) {
       const std::int64_t count = std::min(kQueries, asking.count - first);
-      kernels::row_kernels().products_i8(head.door_codes.data() + begin * size_, head.door_scales.data() + begin, asking.whole.data() + first * size_, asking.scales.data() + first, scores.data(),
-                                         some, size_, count);
+      kernels::row_kernels().products_i8(head.door_codes.data() + begin * size_, head.door_scales.data() + begin, asking.whole.data() + first * size_,
+                                         asking.scales.data() + first, scores.data(), some, size_, count);
       for (std::int64_t i = 0; i < count; ++i) best[static_cast<std::size_t>(first + i)].show(scores.data() + i * some, some, begin, kBegin);
     }
   }
@@ -109,7 +112,10 @@ class Met {
     }
   }
   // Those added since the last call.
-  std::span<const std::int32_t> take() { return std::span(places_).subspan(std::exchange(last_, count_), count_ - last_); }
+  std::span<const std::int32_t> take() {
+    const std::size_t first = std::exchange(last_, count_);
+    return std::span(places_).subspan(first, count_ - first);
+  }
   std::size_t count() const { return count_; }
 
  private:
@@ -155,7 +161,8 @@ class LinkIndex::Walk {
       __builtin_prefetch(&head_.scales[static_cast<std::size_t>(place)]);
     }
     if (scores_.size() < places.size()) scores_.resize(places.size());
-    kernels::row_kernels().matvec_named_i8(head_.codes.data(), head_.scales.data(), places.data(), query, scale, scores_.data(), static_cast<std::int64_t>(places.size()), index_.size_);
+    kernels::row_kernels().matvec_named_i8(head_.codes.data(), head_.scales.data(), places.data(), query, scale, scores_.data(),
+                                           static_cast<std::int64_t>(places.size()), index_.size_);
     const bool is_full = held_.size() == held;
     better_.clear();
     for (std::size_t i = 0; i < places.size(); ++i) {
@@ -198,6 +205,7 @@ kernels::Found LinkIndex::find(std::int64_t layer, const at::Tensor& given, std:
   const at::Tensor queries = given.to(at::kFloat).contiguous();
   // Codes put some of the best behind others: as many more are scored again by the keys themselves.
   const std::int64_t a_matrix = queries.size(1) / groups * queries.size(2), most = std::min(rows_, count + count / 4 + 16);
+  const auto held = static_cast<std::size_t>(std::max(probe_, most));
   at::Tensor candidates = at::empty({1, queries.size(1), queries.size(2), most}, at::kLong);
   const std::int64_t pieces = std::clamp<std::int64_t>(a_matrix / 64, 1, at::get_num_threads());
   at::parallel_for(0, groups * pieces, 1, [&](std::int64_t first, std::int64_t last) {
@@ -212,7 +220,8 @@ kernels::Found LinkIndex::find(std::int64_t layer, const at::Tensor& given, std:
       std::iota(order.begin(), order.end(), 0);
       std::ranges::stable_sort(order, {}, [&](std::int64_t i) { return doors[static_cast<std::size_t>(i)].empty() ? -1 : doors[static_cast<std::size_t>(i)].front(); });
       for (const std::int64_t i : order)
-        walk.search(asking.whole.data() + i * size_, asking.scales[static_cast<std::size_t>(i)], doors[static_cast<std::size_t>(i)], static_cast<std::size_t>(std::max(probe_, most)), candidates.mutable_data_ptr<std::int64_t>() + (matrix * a_matrix + low + i) * most, most);
+        walk.search(asking.whole.data() + i * size_, asking.scales[static_cast<std::size_t>(i)], doors[static_cast<std::size_t>(i)], held,
+                    candidates.mutable_data_ptr<std::int64_t>() + (matrix * a_matrix + low + i) * most, most);
     }
   });
   if (begin > 0) candidates = at::where(candidates.ge(0), candidates + begin, candidates);
