@@ -1,5 +1,7 @@
 """Plots as SVG: axes with a number here and there, points, lines and words beside them."""
 import math
+import pathlib
+import sys
 
 COLOURS = ("#1b6ca8", "#b5462c", "#3f8f4f", "#7b4fa3", "#a8821b", "#4a4a4a", "#c04f8a")
 
@@ -40,6 +42,17 @@ class Plot:
     def words(self, x, y, text, colour="black", down=4):
         self.out.append(f'<text x="{self.x(x) + 8}" y="{self.y(y) + down}" fill="{colour}">{text}</text>')
 
+    def names(self, x, rows, apart=0.05):
+        """Names [(y, name, colour)] beside the last points, none on another: upwards from the axis, then down from the top."""
+        rows = sorted(rows, key=lambda row: row[0])
+        heights, below, above = [], 0.0, self.high[1] + apart
+        for last, _, _ in rows:
+            below = max(below + apart, last)
+            heights.append(below)
+        for height, (_, name, colour) in reversed(list(zip(heights, rows))):
+            above = min(above - apart, height)
+            self.words(x, above, name, colour)
+
     def line(self, points, colour, is_dashed=False):
         path = " ".join(f"{self.x(x)},{self.y(y)}" for x, y in points)
         dashes = ' stroke-dasharray="4 3"' if is_dashed else ""
@@ -47,3 +60,17 @@ class Plot:
 
     def svg(self):
         return "\n".join(self.out + ["</svg>", ""])
+
+
+def main(usage, figure):
+    """A program whose arguments are NAME=FILE: prints figure([(name, file)])."""
+    files = [argument.partition("=")[::2] for argument in sys.argv[1:]]
+    if not files or not all(path for _, path in files):
+        print(usage.strip(), file=sys.stderr)
+        return 2
+    try:
+        sys.stdout.write(figure(files))
+    except (ValueError, KeyError, OSError) as error:
+        print(f"{pathlib.Path(sys.argv[0]).name}: {error}", file=sys.stderr)
+        return 5
+    return 0
