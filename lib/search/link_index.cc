@@ -26,16 +26,6 @@ constexpr std::int64_t kDoorsAtOnce = 512, kQueries = 32;   // a block of scores
 
 }  // namespace
 
-// Queries of one matrix, as whole numbers of 13 bits times their scales: codes are multiplied as they are.
-struct LinkIndex::Asking {
-  Asking(const float* queries, std::int64_t count, std::int64_t size) : count(count), whole(static_cast<std::size_t>(count * size)), scales(static_cast<std::size_t>(count)) {
-    for (std::int64_t i = 0; i < count; ++i) scales[static_cast<std::size_t>(i)] = kernels::row_kernels().round_i16(queries + i * size, whole.data() + i * size, size);
-  }
-  std::int64_t count;
-  std::vector<std::int16_t> whole;  // [count, size]
-  std::vector<float> scales;        // NaN for a query that is not finite
-};
-
 LinkIndex::LinkIndex(std::shared_ptr<const KeyIndexFile> file, std::int64_t probe) : file_(std::move(file)) {
   const KeyIndexHeader& header = file_->header();
   rows_ = static_cast<std::int64_t>(header.rows), size_ = header.head_size, links_ = header.links;
@@ -65,15 +55,15 @@ LinkIndex::Head LinkIndex::read_head(std::uint32_t layer, std::uint32_t number) 
 }
 
 // The places of the best kBegin doors of each query, the best first: none for a query that is not a number.
-std::vector<std::vector<std::int32_t>> LinkIndex::choose_doors(const Head& head, const Asking& asking) const {
-  const auto total = static_cast<std::int64_t>(doors_.size());
-  std::vector<kernels::Best<float>> best(static_cast<std::size_t>(asking.count));
-  std::vector<float> scores(static_cast<std::size_t>(std::min(asking.count, kQueries) * kDoorsAtOnce));
+std::vector<std::vector<std::int32_t>> LinkIndex::choose_doors(const Head& head, const WholeRows& asking) const {
+  const auto total = static_cast<std::int64_t>(doors_.size()), queries = static_cast<std::int64_t>(asking.scales.size());
+  std::vector<kernels::Best<float>> best(asking.scales.size());
+  std::vector<float> scores(static_cast<std::size_t>(std::min(queries, kQueries) * kDoorsAtOnce));
   for (std::int64_t begin = 0; begin < total; begin += kDoorsAtOnce) {
     const std::int64_t some = std::min(kDoorsAtOnce, total - begin);
-    for (std::int64_t first = 0; first < asking.count; first += kQueries) {
-      const std::int64_t count = std::min(kQueries, asking.count - first);
-      kernels::row_kernels().products_i8(head.door_codes.data() + begin * size_, head.door_scales.data() + begin, asking.whole.data() + first * size_,
+    for (std::int64_t first = 0; first < queries; first += kQueries) {
+      const std::int64_t count = std::min(kQueries, queries - first);
+      kernels::row_kernels().products_i8(head.door_codes.data() + begin * size_, head.door_scales.data() + begin, asking.numbers.data() + first * size_,
                                          asking.scales.data() + first, scores.data(), some, size_, count);
       for (std::int64_t i = 0; i < count; ++i) best[static_cast<std::size_t>(first + i)].show(scores.data() + i * some, some, begin, kBegin);
     }
@@ -203,16 +193,15 @@ class LinkIndex::Walk {
 
 kernels::Found LinkIndex::find(std::int64_t layer, const at::Tensor& given, std::int64_t groups, const kernels::FarRows& rows, std::int64_t begin, std::int64_t count) const {
   const at::Tensor queries = given.to(at::kFloat).contiguous();
-  // Codes put some of the best behind others: as many more are scored again by the keys themselves.
-  const std::int64_t a_matrix = queries.size(1) / groups * queries.size(2), most = std::min(rows_, count + count / 4 + 16);
+  const std::int64_t a_matrix = queries.size(1) / groups * queries.size(2), most = std::min(rows_, candidates_for(count));
   const auto held = static_cast<std::size_t>(std::max(probe_, most));
-  at::Tensor candidates = at::empty({1, queries.size(1), queries.size(2), most}, at::kLong);
+  const at::Tensor candidates = at::empty({1, queries.size(1), queries.size(2), most}, at::kLong);
   const std::int64_t pieces = std::clamp<std::int64_t>(a_matrix / 64, 1, at::get_num_threads());
   at::parallel_for(0, groups * pieces, 1, [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t task = first; task < last; ++task) {
       const std::int64_t matrix = task / pieces, low = a_matrix * (task % pieces) / pieces, high = a_matrix * (task % pieces + 1) / pieces;
       const Head& head = heads_[static_cast<std::size_t>(layer * groups + matrix)];
-      const Asking asking(queries.const_data_ptr<float>() + (matrix * a_matrix + low) * size_, high - low, size_);
+      const WholeRows asking(queries.const_data_ptr<float>() + (matrix * a_matrix + low) * size_, high - low, size_);
       const std::vector<std::vector<std::int32_t>> doors = choose_doors(head, asking);
       Walk walk(*this, head);
       // Walks that begin near each other come behind each other: what one has read is still in the cache for the next.
@@ -220,12 +209,11 @@ kernels::Found LinkIndex::find(std::int64_t layer, const at::Tensor& given, std:
       std::iota(order.begin(), order.end(), 0);
       std::ranges::stable_sort(order, {}, [&](std::int64_t i) { return doors[static_cast<std::size_t>(i)].empty() ? -1 : doors[static_cast<std::size_t>(i)].front(); });
       for (const std::int64_t i : order)
-        walk.search(asking.whole.data() + i * size_, asking.scales[static_cast<std::size_t>(i)], doors[static_cast<std::size_t>(i)], held,
+        walk.search(asking.numbers.data() + i * size_, asking.scales[static_cast<std::size_t>(i)], doors[static_cast<std::size_t>(i)], held,
                     candidates.mutable_data_ptr<std::int64_t>() + (matrix * a_matrix + low + i) * most, most);
     }
   });
-  if (begin > 0) candidates = at::where(candidates.ge(0), candidates + begin, candidates);
-  return kernels::rank_candidates(given, groups, rows, candidates, count);
+  return score_again(given, groups, rows, candidates, begin, count);
 }
 
 }  // namespace uio

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "io/key_index_file.h"
+#include "search/codes.h"
 #include "search/key_index.h"
 
 namespace uio {
@@ -30,10 +31,9 @@ class LinkIndex : public KeyIndex {
     std::vector<std::int8_t> door_codes;  // [doors, d]: those at the places doors_
     std::vector<float> door_scales;
   };
-  struct Asking;
   class Walk;
   Head read_head(std::uint32_t layer, std::uint32_t head) const;
-  std::vector<std::vector<std::int32_t>> choose_doors(const Head& head, const Asking& asking) const;
+  std::vector<std::vector<std::int32_t>> choose_doors(const Head& head, const WholeRows& asking) const;
 
   std::shared_ptr<const KeyIndexFile> file_;
   std::int64_t rows_, size_, links_, probe_;

@@ -9,6 +9,7 @@
 
 #include "kernels/best.h"
 #include "kernels/products.h"
+#include "search/codes.h"
 #include "search/held_keys.h"
 
 namespace uio {
@@ -69,8 +70,7 @@ class ListIndex::Scores {
   Scores(const ListIndex& index, const Head& head, const float* queries, std::int64_t count)
       : index_(index), head_(head), queries_(queries), size_(index.size_), scores_(static_cast<std::size_t>(kQueries * kKeys)) {
     if (head.codes.empty()) {
-      whole_.resize(static_cast<std::size_t>(count * size_)), scales_.resize(static_cast<std::size_t>(count));
-      for (std::int64_t i = 0; i < count; ++i) scales_[static_cast<std::size_t>(i)] = kernel_.round_i16(queries + i * size_, whole_.data() + i * size_, size_);
+      whole_ = WholeRows(queries, count, size_);
       asking_whole_.resize(static_cast<std::size_t>(kQueries * size_)), asking_scales_.resize(static_cast<std::size_t>(kQueries));
     } else {
       keys_.resize(static_cast<std::size_t>(kKeys * size_)), asking_.resize(static_cast<std::size_t>(kQueries * size_));
@@ -95,8 +95,8 @@ class ListIndex::Scores {
       kernels::multiply(count, count_, size_, 1, {asking_.data(), size_}, {keys_.data(), size_, true}, 0, scores_.data(), count_);
       return scores_.data();
     }
-    gather(whole_.data(), size_, asking_whole_.data());
-    gather(scales_.data(), 1, asking_scales_.data());
+    gather(whole_.numbers.data(), size_, asking_whole_.data());
+    gather(whole_.scales.data(), 1, asking_scales_.data());
     kernel_.products_i8(head_.bytes.data() + begin_ * size_, head_.scales.data() + begin_, asking_whole_.data(), asking_scales_.data(), scores_.data(), count_, size_, count);
     return scores_.data();
   }
@@ -121,8 +121,9 @@ class ListIndex::Scores {
   const Head& head_;
   const float* queries_;
   std::int64_t size_, begin_ = 0, count_ = 0;
-  std::vector<std::int16_t> whole_, asking_whole_;  // the queries as whole numbers, times their scales; those that ask
-  std::vector<float> scales_, asking_scales_;
+  WholeRows whole_;                         // the queries
+  std::vector<std::int16_t> asking_whole_;  // those that ask, and their scales
+  std::vector<float> asking_scales_;
   std::vector<float> keys_, asking_;                // widened
   std::vector<float> scores_;
 };
@@ -194,9 +195,9 @@ kernels::Found ListIndex::find(std::int64_t layer, const at::Tensor& given, std:
   const at::Tensor queries = given.to(at::kFloat).contiguous();
   const bool has_lists = file_->header().kind != "sq8";
   const at::Tensor lists = has_lists ? choose_lists(layer, queries, groups) : at::Tensor();
-  // Approximate scores put some of the best behind others: as many more are scored again.
-  const std::int64_t most = std::min(rows_, file_->header().kind == "ivfpq" ? 4 * count + 64 : count + count / 4 + 16);
-  at::Tensor candidates = at::empty({1, queries.size(1), queries.size(2), most}, at::kLong);
+  // Codes of a product quantiser are further from their keys than bytes.
+  const std::int64_t most = std::min(rows_, file_->header().kind == "ivfpq" ? 4 * count + 64 : candidates_for(count));
+  const at::Tensor candidates = at::empty({1, queries.size(1), queries.size(2), most}, at::kLong);
   const Run run{&heads_[static_cast<std::size_t>(layer * groups)], queries.const_data_ptr<float>(), has_lists ? lists.const_data_ptr<std::int64_t>() : nullptr,
                 candidates.mutable_data_ptr<std::int64_t>(), queries.size(1) / groups * queries.size(2), has_lists ? probe_ : 1, most};
   // As few pieces as give each thread something to do: what a query finds does not depend on those that it shares a walk with.
@@ -205,8 +206,7 @@ kernels::Found ListIndex::find(std::int64_t layer, const at::Tensor& given, std:
     for (std::int64_t task = first; task < last; ++task)
       choose_candidates(run, task / pieces, task % pieces * at_once, std::min(total, (task % pieces + 1) * at_once));
   });
-  if (begin > 0) candidates = at::where(candidates.ge(0), candidates + begin, candidates);
-  return kernels::rank_candidates(given, groups, rows, candidates, count);
+  return score_again(given, groups, rows, candidates, begin, count);
 }
 
 }  // namespace uio

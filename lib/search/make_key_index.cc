@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
-#include <numeric>
 #include <utility>
 #include <vector>
 
@@ -190,12 +189,7 @@ class Making {
       round(block, count, size, begin, codes.data(), scales.data());
     });
     if (lists > 0) {
-      std::vector<std::uint64_t> starts(static_cast<std::size_t>(lists) + 1);
-      for (const std::uint32_t one : list) ++starts[one + 1];
-      for (std::size_t i = 1; i < starts.size(); ++i) starts[i] += starts[i - 1];
-      std::vector<std::uint64_t> next(starts.begin(), starts.end() - 1);
-      std::vector<std::uint32_t> ids(static_cast<std::size_t>(rows));
-      for (std::int64_t row = 0; row < rows; ++row) ids[next[list[static_cast<std::size_t>(row)]]++] = static_cast<std::uint32_t>(row);
+      const auto [starts, ids] = in_lists(list, lists);
       add(KeyArray::kCentroids, centroids);
       add(KeyArray::kStarts, starts);
       add(KeyArray::kIds, ids);
@@ -223,6 +217,20 @@ class Making {
       for (std::int64_t x = 0; x < size; ++x) keys[i * size + x] -= centroids[static_cast<std::size_t>(lists[i]) * static_cast<std::size_t>(size) + static_cast<std::size_t>(x)];
   }
 
+  // Where each list begins, and the keys of all, those of a list in their order.
+  struct Lists {
+    std::vector<std::uint64_t> starts;
+    std::vector<std::uint32_t> ids;
+  };
+  static Lists in_lists(const std::vector<std::uint32_t>& list, std::int64_t lists) {
+    Lists all{std::vector<std::uint64_t>(static_cast<std::size_t>(lists) + 1), std::vector<std::uint32_t>(list.size())};
+    for (const std::uint32_t one : list) ++all.starts[one + 1];
+    for (std::size_t i = 1; i < all.starts.size(); ++i) all.starts[i] += all.starts[i - 1];
+    std::vector<std::uint64_t> next(all.starts.begin(), all.starts.end() - 1);
+    for (std::size_t row = 0; row < list.size(); ++row) all.ids[next[list[row]]++] = static_cast<std::uint32_t>(row);
+    return all;
+  }
+
   template <typename T>
   static std::vector<T> in_order(const std::vector<T>& items, const std::vector<std::uint32_t>& ids, std::size_t width) {
     std::vector<T> ordered(items.size());
@@ -243,10 +251,9 @@ class Making {
     check(faiss().link(size, rows, all.data(), kLinks, links.data()));
     // Keys that are near the same one of some that are spread over all lie behind each other: a walk goes from near to near.
     const std::vector<float> some = keys.sample(static_cast<std::int64_t>(2 * std::sqrt(static_cast<double>(rows))));
-    std::vector<std::uint32_t> near(numbers(rows)), ids(numbers(rows)), places(numbers(rows));
+    std::vector<std::uint32_t> near(numbers(rows)), places(numbers(rows));
     assign(all.data(), rows, size, some, halves_of(some, size), near.data());
-    std::iota(ids.begin(), ids.end(), 0);
-    std::ranges::stable_sort(ids, {}, [&](std::uint32_t id) { return near[id]; });
+    const std::vector<std::uint32_t> ids = in_lists(near, static_cast<std::int64_t>(some.size()) / size).ids;
     for (std::size_t place = 0; place < ids.size(); ++place) places[ids[place]] = static_cast<std::uint32_t>(place);
     for (std::int32_t& link : links)
       if (link >= 0) link = static_cast<std::int32_t>(places[static_cast<std::size_t>(link)]);
