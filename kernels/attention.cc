@@ -1,6 +1,6 @@
-// Ladder: (1) reference: all scores of all parts side by side, one softmax. (2) shipped on the CPU for bf16: LibTorch's blocked flash
-// attention on each part where it lies, merged by log-sum-exp; no [T, S] matrix, no joined keys. (3) shipped on the CPU for f32: one
-// running softmax over blocks of keys of all parts (attention_blocks.cc); blocks that no query of a block sees are skipped, where (2)
+// Ladder: (1) reference: all scores of all parts side by side, one softmax. (2) shipped on the CPU for several queries in bf16: LibTorch's blocked flash
+// attention on each part where it lies, merged by log-sum-exp; no [T, S] matrix, no joined keys. (3) shipped on the CPU for f32, and for
+// one query in bf16: one running softmax over blocks of keys of all parts (attention_blocks.cc); blocks that no query of a block sees are skipped, where (2)
 // computes them: 46 GFLOP/s of useful work in (2) for 1024 causal tokens on a core whose products run at 92. Its gradient computes the
 // blocks of weights anew from the log-sum-exp (attention_slopes.cc); that of (2) is (1)'s. (4) on a CUDA device, without masks: as (2),
 // with LibTorch's flash attention for bf16 and f16, its memory-efficient one for f32, merged by cuda/merge.h; its gradient is that of (1), computed
@@ -198,7 +198,8 @@ at::Tensor attention(std::span<const AttentionPart> parts, double scale) {
   if (is_reference_forced() || !has_flash || (is_traced && !has_gradient)) return attention_reference(parts, scale);
 
   if (is_traced) return attention_recorded(parts, scale, false);
-  if (dtype == at::kFloat) return attention_blocks(parts, scale);
+  // LibTorch's kernel reads the keys of one query at a tenth of the rate of memory.
+  if (dtype == at::kFloat || first.size(2) == 1) return attention_blocks(parts, scale);
   PartialAttention total = flash(parts.front(), scale);
   for (const AttentionPart& part : parts.subspan(1)) {
     const PartialAttention next = flash(part, scale);

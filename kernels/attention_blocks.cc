@@ -10,6 +10,7 @@
 #include <cstring>
 #include <limits>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "kernels/products.h"
@@ -35,6 +36,7 @@ struct Scratch {
       : scores(std::make_unique_for_overwrite<float[]>(static_cast<std::size_t>(rows * kKeys))),
         sums(std::make_unique_for_overwrite<float[]>(static_cast<std::size_t>(rows * size))) {}
   std::unique_ptr<float[]> scores, sums;  // [rows, kKeys], [rows, d]
+  std::unique_ptr<float[]> wide_keys, wide_values;  // [kKeys, d] of bf16 ones, made when they come
   float highest[kQueries], totals[kQueries];
 };
 
@@ -62,11 +64,13 @@ class Attention {
     for (const RowPart& part : parts_) keys += part.count;
     // Threads only where there is something for each: of a token with few keys a fork and a join would be most of the time.
     const std::int64_t work = 2 * keys * size_ * heads_ * tokens_ * batch_, all = static_cast<std::int64_t>(blocks.size());
-    at::parallel_for(0, all, work < kLeast ? all : 1, [&](std::int64_t begin, std::int64_t end) {
+    const auto answer_some = [&](std::int64_t begin, std::int64_t end) {
       Scratch scratch(most, size_);
       const SequentialProducts sequential;
       for (std::int64_t i = begin; i < end; ++i) answer(blocks[static_cast<std::size_t>(i)], scratch);
-    });
+    };
+    if (work < kLeast) answer_some(0, all);
+    else at::parallel_for(0, all, 1, answer_some);
   }
 
  private:
@@ -93,20 +97,20 @@ class Attention {
 
   // Adds `count` keys from `key` on to the running softmax of the block's rows.
   void add_keys(const RowPart& part, const Block& block, std::int64_t key, std::int64_t count, Scratch& s) {
-    const RowPart::Rows &q = part.queries, &k = part.keys, &v = part.values;
-    const float* queries = q.data + block.batch * q.batch + block.head * q.head + block.token * q.row;
-    const float* keys = k.data + block.batch * k.batch + block.group * k.head + key * k.row;
-    const float* values = v.data + block.batch * v.batch + block.group * v.head + key * v.row;
+    const RowPart::Rows& q = part.queries;
+    const float* queries = static_cast<const float*>(q.data) + block.batch * q.batch + block.head * q.head + block.token * q.row;
+    const auto [keys, key_stride] = wide_rows(part.keys, block, key, count, s.wide_keys);
+    const auto [values, value_stride] = wide_rows(part.values, block, key, count, s.wide_values);
     float* scores = s.scores.get();
     const Factor asking{queries, leading(tokens_ == 1 ? q.head : q.row)};
-    const bool by_row = block.rows <= kFewRows && k.row == size_ && v.row == size_;
+    const bool by_row = block.rows <= kFewRows && key_stride == size_ && value_stride == size_;
     if (by_row) {
       for (std::int64_t row = 0; row < block.rows; ++row) {
         kernel_.matvec_f32(keys, queries + row * asking.stride, scores + row * kKeys, count, size_);
         kernel_.scale(scores + row * kKeys, count, scale_);
       }
     } else {
-      multiply(block.rows, count, size_, scale_, asking, {keys, leading(k.row), true}, 0, scores, kKeys);
+      multiply(block.rows, count, size_, scale_, asking, {keys, leading(key_stride), true}, 0, scores, kKeys);
     }
     for (std::int64_t row = 0; row < block.rows; ++row) {
       float* line = scores + row * kKeys;
@@ -125,8 +129,20 @@ class Attention {
       }
       s.totals[at] += kernel_.exp_shifted(line, count, highest);
     }
-    if (!by_row) return multiply(block.rows, size_, count, 1, {scores, kKeys}, {values, leading(v.row)}, 1, s.sums.get(), size_);
+    if (!by_row) return multiply(block.rows, size_, count, 1, {scores, kKeys}, {values, leading(value_stride)}, 1, s.sums.get(), size_);
     for (std::int64_t row = 0; row < block.rows; ++row) kernel_.add_weighted(values, scores + row * kKeys, s.sums.get() + row * size_, count, size_);
+  }
+
+  // Rows [key, key + count) of the block's matrix in f32 and their stride: as they lie, or of bf16 ones a copy in `wide`.
+  std::pair<const float*, std::int64_t> wide_rows(const RowPart::Rows& rows, const Block& block, std::int64_t key, std::int64_t count, std::unique_ptr<float[]>& wide) const {
+    const std::int64_t from = block.batch * rows.batch + block.group * rows.head + key * rows.row;
+    if (!rows.is_bf16) return {static_cast<const float*>(rows.data) + from, rows.row};
+    if (!wide) wide = std::make_unique_for_overwrite<float[]>(static_cast<std::size_t>(kKeys * size_));
+    const auto* narrow = static_cast<const std::uint16_t*>(rows.data) + from;
+    if (rows.row == size_) kernel_.widen_bf16(narrow, wide.get(), count * size_);
+    else
+      for (std::int64_t row = 0; row < count; ++row) kernel_.widen_bf16(narrow + row * rows.row, wide.get() + row * size_, size_);
+    return {wide.get(), size_};
   }
 
   std::int64_t token_of(const Block& block, std::int64_t row) const { return tokens_ == 1 ? 0 : block.token + row; }
@@ -142,7 +158,7 @@ class Attention {
   float* lse_;  // [B, H, T], where wanted
 };
 
-RowPart::Rows rows_of(const at::Tensor& x) { return {x.const_data_ptr<float>(), x.stride(0), x.stride(1), x.stride(2)}; }
+RowPart::Rows rows_of(const at::Tensor& x) { return {x.const_data_ptr(), x.stride(0), x.stride(1), x.stride(2), x.scalar_type() == at::kBFloat16}; }
 
 }  // namespace
 
@@ -177,7 +193,9 @@ std::vector<AttentionPart> ready_parts(std::span<const AttentionPart> parts) {
 }
 
 at::Tensor attention_blocks(std::span<const AttentionPart> parts, double scale, at::Tensor* lse) {
-  const std::vector<AttentionPart> ready = ready_parts(parts);
+  std::vector<AttentionPart> ready = ready_parts(parts);
+  const auto dtype = ready.front().queries.scalar_type();
+  for (AttentionPart& part : ready) part.queries = part.queries.to(at::kFloat);
   const at::Tensor& q = ready.front().queries;
   const AttentionShape shape{q.size(0), q.size(1), ready.front().keys.size(1), q.size(2), q.size(3)};
   std::vector<RowPart> rows;
@@ -185,7 +203,7 @@ at::Tensor attention_blocks(std::span<const AttentionPart> parts, double scale, 
   const at::Tensor out = at::empty({shape.batch, shape.tokens, shape.heads, shape.size}, q.options());
   if (lse) *lse = at::empty({shape.batch, shape.heads, shape.tokens}, q.options());
   attention_blocks(rows, shape, scale, out.mutable_data_ptr<float>(), lse ? lse->mutable_data_ptr<float>() : nullptr);
-  return out.transpose(1, 2);
+  return out.to(dtype).transpose(1, 2);
 }
 
 void attention_blocks(std::span<const RowPart> parts, const AttentionShape& shape, double scale, float* out, float* lse) {

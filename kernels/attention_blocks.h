@@ -8,17 +8,18 @@
 
 namespace uio::kernels {
 
-// All tensors f32 on the CPU. Results do not depend on the number of threads or on the batch. `lse`, where not null, becomes
-// [B, H, T] f32: log Σ exp of each query's scores over all parts.
+// All tensors f32 on the CPU, or all bf16, whose scores and weights are f32 too. Results do not depend on the number of threads or on the batch. `lse`, where not
+// null, becomes [B, H, T] f32: log Σ exp of each query's scores over all parts.
 at::Tensor attention_blocks(std::span<const AttentionPart> parts, double scale, at::Tensor* lse = nullptr);
 
 // What attention_blocks reads of a part, by address: tensors cost more to ask than one token's attention does to compute.
 struct RowPart {
   struct Rows {
-    const float* data;
+    const void* data;
     std::int64_t batch, head, row;  // strides; a row's numbers lie side by side
+    bool is_bf16 = false;           // f32 otherwise
   };
-  Rows queries, keys, values;  // of `heads`, `groups` and `groups` matrices
+  Rows queries, keys, values;  // of `heads`, `groups` and `groups` matrices; queries f32
   std::int64_t count;          // keys
   const AttentionPart* sight;  // who sees what
 };

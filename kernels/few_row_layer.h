@@ -1,4 +1,4 @@
-// A decoder layer for few rows: its products and what lies between them in two passes of the threads, which meet only where all of a product is needed.
+// A decoder layer for few rows, whatever attention it has: its products and what lies between them in two passes of the threads.
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
+#include <atomic>
+
 #include "kernels/rows.h"
 
 namespace uio::kernels {
@@ -56,25 +58,32 @@ void RowInput::multiply(const RowWeight& weight, std::int64_t first, std::int64_
   }
 }
 
-std::int64_t Shares::threads() const {
+void warm(const RowWeight& weight, std::int64_t row) {
+  const auto* from = static_cast<const char*>(weight.values) + row * weight.in * static_cast<std::int64_t>(c10::elementSize(weight.dtype));
+  for (int line = 0; line < 16; ++line) __builtin_prefetch(from + 64 * line);
+}
+
+std::int64_t Shares::worth(std::span<const RowWeight> weights) {
   constexpr std::int64_t kLeast = 1 << 15;  // numbers that are worth a thread
-  const std::int64_t worth = blocks_ * kRows * in_ / kLeast;
-  return at::in_parallel_region() ? 1 : std::clamp<std::int64_t>(worth, 1, at::get_num_threads());
+  std::int64_t numbers = 0;
+  for (const RowWeight& weight : weights) numbers += weight.out * weight.in;
+  return at::in_parallel_region() ? 1 : std::clamp<std::int64_t>(numbers / kLeast, 1, at::get_num_threads());
 }
 
 std::vector<at::Tensor> few_rows_each(const RowInput& input, at::ScalarType dtype, std::span<const RowWeight> weights) {
   std::vector<at::Tensor> results;
-  std::vector<std::int64_t> outs;
   std::vector<float*> targets;  // asked for once: for a small share that would cost much of its product
   for (const RowWeight& weight : weights) {
-    outs.push_back(weight.out);
     results.push_back(at::empty({input.rows(), weight.out}, at::kFloat));
     targets.push_back(results.back().mutable_data_ptr<float>());
   }
-  Shares shares(outs, weights.front().in);
-  const std::int64_t threads = shares.threads();
+  const std::int64_t threads = Shares::worth(weights);
+  Shares shares(weights, threads);
+  std::atomic<std::int64_t> joined = 0;
   at::parallel_for(0, threads, 1, [&](std::int64_t, std::int64_t) {
-    shares.take(threads, [&](std::size_t which, std::int64_t first, std::int64_t count) { input.multiply(weights[which], first, count, targets[which], outs[which]); });
+    shares.take(joined.fetch_add(1), [&](std::size_t which, std::int64_t first, std::int64_t count) {
+      input.multiply(weights[which], first, count, targets[which], weights[which].out);
+    });
   });
   for (at::Tensor& result : results) result = result.to(dtype);
   return results;

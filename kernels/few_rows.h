@@ -4,14 +4,13 @@
 #include <ATen/core/Tensor.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <span>
-#include <thread>
 #include <vector>
 
 #include "kernels/int8_linear.h"
+#include "kernels/work_shares.h"
 
 namespace uio::kernels {
 
@@ -52,45 +51,47 @@ class RowInput {
   std::unique_ptr<float[]> scales_;
 };
 
-// Rows of several weights, as if they lay end to end, for threads to take shares of as they come, ever smaller ones (guided self-scheduling): the read rate
-// of a core is seldom that of the next one, and with halves cut beforehand a token waits for the slower at every product.
+// Asks for the first kilobyte of the weight's rows from `row` on, before they are needed.
+void warm(const RowWeight& weight, std::int64_t row);
+
+// Rows of several weights, as if they lay end to end, for threads to divide among themselves.
 class Shares {
  public:
-  // outs: rows of each weight. in: numbers of a row.
-  Shares(std::span<const std::int64_t> outs, std::int64_t in) : outs_(outs), in_(in) {
-    for (const std::int64_t out : outs) blocks_ += (out + kRows - 1) / kRows;
-  }
-  // Threads that the work is worth, at most those there are.
-  std::int64_t threads() const;
+  // Threads that products with all the weights are worth, at most those there are.
+  static std::int64_t worth(std::span<const RowWeight> weights);
 
-  // Calls visit(which, first, count) for shares until none is left to take.
+  Shares(std::span<const RowWeight> weights, std::int64_t members) : weights_(weights), blocks_(blocks_of(weights), members) {}
+  // As Tasks::take, with visit(which, first, count) for rows of a weight.
   template <typename Visit>
-  void take(std::int64_t threads, const Visit& visit) {
-    for (std::int64_t begin = next_.load(), end; begin < blocks_;) {
-      end = begin + std::max<std::int64_t>(1, (blocks_ - begin) / (2 * threads));
-      if (!next_.compare_exchange_weak(begin, end)) continue;
-      std::int64_t before = 0;  // blocks of the weights before
-      for (std::size_t which = 0; which < outs_.size() && before < end; ++which) {
-        const std::int64_t here = (outs_[which] + kRows - 1) / kRows, low = std::max<std::int64_t>(begin - before, 0), high = std::min(end - before, here);
-        if (low < high) visit(which, low * kRows, std::min(high * kRows, outs_[which]) - low * kRows);
-        before += here;
-      }
-      done_.fetch_add(end - begin, std::memory_order_release);
-      begin = next_.load();
-    }
+  void take(std::int64_t member, const Visit& visit) {
+    blocks_.take(member, [&](std::int64_t begin, std::int64_t end) { for_each_weight(begin, end, visit); });
   }
-  // Returns when all that was there has been visited, by whichever thread: nothing is asked of the number of threads.
-  void wait() const {
-    for (int spins = 0; done_.load(std::memory_order_acquire) < blocks_; ++spins)
-      if (spins > kSpins) std::this_thread::yield();
+  // Asks for what the member begins with.
+  void warm(std::int64_t member) const {
+    const std::int64_t begin = blocks_.begin_of(member);
+    for_each_weight(begin, begin + 1, [&](std::size_t which, std::int64_t first, std::int64_t) { kernels::warm(weights_[which], first); });
   }
+  void wait() const { blocks_.wait(); }
 
  private:
   static constexpr std::int64_t kRows = 16;
-  static constexpr int kSpins = 10000;  // some 10 µs, longer than a share takes: then somebody else may need the core
-  std::span<const std::int64_t> outs_;
-  std::int64_t in_, blocks_ = 0;
-  std::atomic<std::int64_t> next_ = 0, done_ = 0;
+  static std::int64_t blocks_of(const RowWeight& weight) { return (weight.out + kRows - 1) / kRows; }
+  static std::int64_t blocks_of(std::span<const RowWeight> weights) {
+    std::int64_t blocks = 0;
+    for (const RowWeight& weight : weights) blocks += blocks_of(weight);
+    return blocks;
+  }
+  template <typename Visit>
+  void for_each_weight(std::int64_t begin, std::int64_t end, const Visit& visit) const {
+    std::int64_t before = 0;  // blocks of the weights before
+    for (std::size_t which = 0; which < weights_.size() && before < end; ++which) {
+      const std::int64_t here = blocks_of(weights_[which]), low = std::max<std::int64_t>(begin - before, 0), high = std::min(end - before, here);
+      if (low < high) visit(which, low * kRows, std::min(high * kRows, weights_[which].out) - low * kRows);
+      before += here;
+    }
+  }
+  std::span<const RowWeight> weights_;
+  Tasks blocks_;
 };
 
 // Few rows times each weight, of one dtype: [R, out_i] in `dtype`, f32 or bf16, in one pass of the threads.

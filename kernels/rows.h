@@ -25,6 +25,7 @@ struct RowKernels {
   void (*rotary_f32)(const float* x, const float* c, const float* s, float* out, std::int64_t half);
   void (*rotary_bf16)(const std::uint16_t* x, const float* c, const float* s, std::uint16_t* out, std::int64_t half);
   void (*widen_bf16)(const std::uint16_t* x, float* out, std::int64_t n);
+  void (*round_bf16)(float* x, std::int64_t n);  // in place, to the nearest numbers that bf16 has
   void (*widen_f16)(const std::uint16_t* x, float* out, std::int64_t n);
   // out[o] = Σ_i w[o, i]·x[i] for o in [0, outs): weights [outs, n] read once.
   void (*matvec_f32)(const float* w, const float* x, float* out, std::int64_t outs, std::int64_t n);

@@ -155,6 +155,16 @@ void widen_bf16(const std::uint16_t* x, float* out, std::int64_t n) {
   for (; i < n; ++i) out[i] = widen_bf16_one(x[i]);
 }
 
+void round_bf16(float* x, std::int64_t n) {
+  std::int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    const Floats value = load(x + i);
+    const Words bits = (Words)value, rounded = bits + 0x7fff + ((bits >> 16) & 1), nan = (Words)(value != value);
+    store(x + i, (Floats)(((nan & (bits | 0x400000)) | (~nan & rounded)) & 0xffff0000u));
+  }
+  for (; i < n; ++i) x[i] = widen_bf16_one(narrow_bf16_one(x[i]));
+}
+
 void widen_f16(const std::uint16_t* x, float* out, std::int64_t n) {
   std::int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) store(out + i, load_f16(x + i));
@@ -195,10 +205,14 @@ inline void matvec_short(const float* w, const float* x, float* out, std::int64_
   for (std::int64_t o = 0; o < outs; o += 8) {
     const float* rows[8];
     for (std::int64_t r = 0; r < 8; ++r) rows[r] = w + (o + r < outs ? o + r : outs - 1) * n;
-    Floats sums[8] = {};
-    for (std::int64_t i = 0; i < n; i += kLanes) {
-      const Floats with = load(x + i);
-      for (int r = 0; r < 8; ++r) sums[r] += load(rows[r] + i) * with;
+    Floats sums[8];
+    for (int r = 0; r < 8; ++r) {  // in the order in which they lie, and the next eight asked for
+      Floats here = {};
+      for (std::int64_t i = 0; i < n; i += kLanes) {
+        __builtin_prefetch(rows[r] + i + 8 * n);
+        here += load(rows[r] + i) * load(x + i);
+      }
+      sums[r] = here;
     }
     __m256 s[8];
     for (int r = 0; r < 8; ++r) s[r] = eight_lanes(sums[r]);
@@ -220,10 +234,11 @@ void matvec_f32(const float* w, const float* x, float* out, std::int64_t outs, s
 void pair_up(const float* x, float* out, std::int64_t n) {
   std::int64_t i = 0;
   for (; i + 2 * kLanes <= n; i += 2 * kLanes) {
-    for (int lane = 0; lane < kLanes; ++lane) {
-      out[i + lane] = x[i + 2 * lane];
-      out[i + kLanes + lane] = x[i + 2 * lane + 1];
-    }
+    const Floats low = load(x + i), high = load(x + i + kLanes);
+    Ints even, odd;
+    for (int lane = 0; lane < kLanes; ++lane) even[lane] = 2 * lane, odd[lane] = 2 * lane + 1;
+    store(out + i, __builtin_shuffle(low, high, even));
+    store(out + i + kLanes, __builtin_shuffle(low, high, odd));
   }
   for (; i < n; ++i) out[i] = x[i];
 }
@@ -238,6 +253,8 @@ void matvec_bf16(const std::uint16_t* w, const float* x, float* out, std::int64_
       odd += (Floats)(two & 0xffff0000u) * load(x + at + kLanes);
     };
     for (; i + 4 * kLanes <= n; i += 4 * kLanes) {
+      // What is needed some 100 ns later: with more to do per byte than for f32 the processor sees less far ahead.
+      for (int line = 0; line < 4 * kLanes; line += 32) __builtin_prefetch(w + i + 512 + line);
       pairs(i, a, b);
       pairs(i + 2 * kLanes, c, d);
     }
@@ -446,20 +463,22 @@ float dot(const float* x, const float* y, std::int64_t n) {
   return total;
 }
 
+// kSums sums that stay in registers while the rows pass.
+template <int kSums>
+inline void add_weighted_part(const float* rows, const float* weights, float* out, std::int64_t count, std::int64_t n) {
+  Floats sums[kSums];
+  for (int part = 0; part < kSums; ++part) sums[part] = load(out + part * kLanes);
+  for (std::int64_t r = 0; r < count; ++r, rows += n) {
+    const Floats weight = all(weights[r]);
+    for (int line = 0; line < kSums * kLanes; line += 16) __builtin_prefetch(rows + 8 * n + line);
+    for (int part = 0; part < kSums; ++part) sums[part] += weight * load(rows + part * kLanes);
+  }
+  for (int part = 0; part < kSums; ++part) store(out + part * kLanes, sums[part]);
+}
 void add_weighted(const float* rows, const float* weights, float* out, std::int64_t count, std::int64_t n) {
   std::int64_t i = 0;
-  for (; i + 4 * kLanes <= n; i += 4 * kLanes) {  // sums that stay in registers while the rows pass
-    Floats a = load(out + i), b = load(out + i + kLanes), c = load(out + i + 2 * kLanes), d = load(out + i + 3 * kLanes);
-    const float* row = rows + i;
-    for (std::int64_t r = 0; r < count; ++r, row += n) {
-      const Floats weight = all(weights[r]);
-      a += weight * load(row);
-      b += weight * load(row + kLanes);
-      c += weight * load(row + 2 * kLanes);
-      d += weight * load(row + 3 * kLanes);
-    }
-    store(out + i, a), store(out + i + kLanes, b), store(out + i + 2 * kLanes, c), store(out + i + 3 * kLanes, d);
-  }
+  for (; i + 8 * kLanes <= n; i += 8 * kLanes) add_weighted_part<8>(rows + i, weights, out + i, count, n);
+  for (; i + 4 * kLanes <= n; i += 4 * kLanes) add_weighted_part<4>(rows + i, weights, out + i, count, n);
   for (; i + kLanes <= n; i += kLanes) {
     Floats a = load(out + i);
     for (std::int64_t r = 0; r < count; ++r) a += all(weights[r]) * load(rows + r * n + i);
@@ -471,7 +490,7 @@ void add_weighted(const float* rows, const float* weights, float* out, std::int6
 
 constexpr RowKernels kKernels = {
     UIO_ROWS_NAME,     rms_norm_f32,      rms_norm_bf16,     rms_norm_backward, add_f32,           add_bf16,          swiglu_f32,        swiglu_bf16,
-    swiglu_backward,   rotary_f32,        rotary_bf16,       widen_bf16,        widen_f16,         matvec_f32,        matvec_bf16,       pair_up,
+    swiglu_backward,   rotary_f32,        rotary_bf16,       widen_bf16,        round_bf16,        widen_f16,         matvec_f32,        matvec_bf16,       pair_up,
     matvec_f16,        round_i8,          round_i16,         matvec_i8,         products_i8,       matvec_named_i8,   widen_i8,          hide,              row_max,
     above,             greatest,          exp_shifted,       scale,             log_sum_exp,       softmax_slope,     divergence_slope,  attention_slope,
     dot,               add_weighted};

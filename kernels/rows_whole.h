@@ -29,7 +29,15 @@ inline float round_row(const float* x, Whole* out, std::int64_t n, float most) {
   const float size = largest(x, n);
   const float factor = size > 0 ? most / size : 0;  // 0 also for NaN
   const float magic = 12582912.0f;                  // 1.5 · 2^23: adding it rounds to an integer, ties to even
-  for (std::int64_t i = 0; i < n; ++i) {
+  std::int64_t i = 0;
+  if (factor > 0) {
+    for (; i + kLanes <= n; i += kLanes) {
+      const Ints whole = __builtin_convertvector((load(x + i) * factor + magic) - magic, Ints);
+      if constexpr (sizeof(Whole) == 2) *reinterpret_cast<Halves*>(out + i) = __builtin_convertvector((Words)whole, Halves);
+      else *reinterpret_cast<Bytes*>(out + i) = __builtin_convertvector((Words)whole, Bytes);
+    }
+  }
+  for (; i < n; ++i) {
     const float scaled = factor > 0 ? x[i] * factor : 0;
     out[i] = static_cast<Whole>((scaled + magic) - magic);
   }

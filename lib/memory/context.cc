@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <cmath>
 
 #include "base/error.h"
 #include "kernels/attention.h"
@@ -68,7 +67,9 @@ at::Tensor TokenContext::add_tokens(const at::Tensor& ids) {
   const Attend attend_here = [this](std::int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
     return attend(layer, q, k, v);
   };
-  for (std::int64_t l = 0; l < model_.config().layers; ++l) x = model_.layer(l, x, attend_here);
+  TokenContext* const self = this;
+  if (ids.size(1) == 1) x = pass_token_each({&self, 1}, x, attend_here);
+  else x = model_.layers(x, attend_here);
   advance(ids.size(1));
   return x;
 }
@@ -84,16 +85,37 @@ at::Tensor TokenContext::add_token_each(std::span<TokenContext* const> contexts,
     }
     return at::cat(rows);
   };
-  at::Tensor x = model.embed(ids);
-  for (std::int64_t l = 0; l < model.config().layers; ++l) x = model.layer(l, x, attend_each);
+  const at::Tensor x = pass_token_each(contexts, model.embed(ids), attend_each);
   for (TokenContext* context : contexts) context->advance(1);
   return x;
+}
+
+at::Tensor TokenContext::pass_token_each(std::span<TokenContext* const> contexts, at::Tensor x, const Attend& attend) {
+  const Model& model = contexts.front()->model_;
+  std::vector<kernels::TokenCache> caches;
+  bool is_plain = x.device().is_cpu();
+  for (std::int64_t l = 0; l < model.config().layers && is_plain; ++l)
+    for (const TokenContext* context : contexts) is_plain = is_plain && context->find_caches(l, caches);
+  if (is_plain)
+    if (at::Tensor passed = model.pass_tokens(x, caches); passed.defined()) return passed;
+  return model.layers(std::move(x), attend);
+}
+
+bool TokenContext::find_caches(std::int64_t, std::vector<kernels::TokenCache>&) const { return false; }
+
+bool DecoderContext::find_caches(std::int64_t layer, std::vector<kernels::TokenCache>& caches) const {
+  const Cache& cache = layers_[static_cast<std::size_t>(layer)];
+  const auto dtype = model_.placement().computed;
+  if (mass_ || (dtype != at::kFloat && dtype != at::kBFloat16)) return false;
+  const std::int64_t oldest = oldest_seen(length_, model_.config().sliding[static_cast<std::size_t>(layer)]);
+  for (std::int64_t row = 0; row < batch_; ++row) caches.push_back(kernels::token_cache(cache.keys, cache.values, row, oldest, length_, rope_.angles(length_)));
+  return true;
 }
 
 at::Tensor DecoderContext::attend(std::int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
   Cache& cache = layers_[static_cast<std::size_t>(layer)];
   const std::int64_t count = q.size(1), window = model_.config().sliding[static_cast<std::size_t>(layer)];
-  const double scale = 1.0 / std::sqrt(static_cast<double>(model_.config().head_size));
+  const double scale = model_.config().score_scale();
   if (!mass_ && kernels::fits_token(q, k, v, cache.keys))
     return kernels::attend_token(q, k, v, rope_.angles(length_), cache.keys, cache.values, oldest_seen(length_, window), length_, scale);
   const at::Tensor queries = rope_.rotate(q.transpose(1, 2), length_);

@@ -32,9 +32,15 @@ class TokenContext {
  protected:
   virtual void make_room(std::int64_t count) = 0;  // so many tokens are about to come
   virtual at::Tensor attend(std::int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) = 0;
+  // Where the layer's keys and values of the token that is about to come go, of each row, if attention is over these alone: appended to `caches`, or false.
+  virtual bool find_caches(std::int64_t layer, std::vector<kernels::TokenCache>& caches) const;
   virtual void advance(std::int64_t count) = 0;  // so many have gone through all layers
 
   const Model& model_;
+
+ private:
+  // One token of each of the contexts, embedded: x [R, 1, D] after all layers.
+  static at::Tensor pass_token_each(std::span<TokenContext* const> contexts, at::Tensor x, const Attend& attend);
 };
 
 // Keys are kept rotated in one growing buffer a layer; memories come un-rotated and get the next positions when they are added.
@@ -63,6 +69,7 @@ class DecoderContext : public TokenContext {
   };
   void make_room(std::int64_t count) override;
   at::Tensor attend(std::int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) override;
+  bool find_caches(std::int64_t layer, std::vector<kernels::TokenCache>& caches) const override;
   void advance(std::int64_t count) override { length_ += count; }
   void reserve(std::int64_t length);
 

@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <cmath>
 
 #include "kernels/attention.h"
 
@@ -24,7 +23,7 @@ at::Tensor StreamingContext::add_tokens(const at::Tensor& ids) {
   const Attend attend_here = [this](std::int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
     return attend(layer, q, k, v);
   };
-  for (std::int64_t l = 0; l < model_.config().layers; ++l) x = model_.layer(l, x, attend_here);
+  x = model_.layers(std::move(x), attend_here);
   length_ += ids.size(1);
   return x;
 }
@@ -32,7 +31,7 @@ at::Tensor StreamingContext::add_tokens(const at::Tensor& ids) {
 at::Tensor StreamingContext::attend(std::int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
   Cache& cache = layers_[static_cast<std::size_t>(layer)];
   const std::int64_t count = q.size(1), sliding = model_.config().sliding[static_cast<std::size_t>(layer)];
-  const double scale = 1.0 / std::sqrt(static_cast<double>(model_.config().head_size));
+  const double scale = model_.config().score_scale();
   const at::Tensor queries = q.transpose(1, 2), keys = k.transpose(1, 2), values = v.transpose(1, 2);
 
   // Sinks stay where they are: the first tokens, rotated once.

@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 #include <vector>
 
@@ -116,7 +115,7 @@ class Uio : public MemoryMethod, private CompressionCost {
   at::Tensor layer(std::int64_t l, const at::Tensor& x, const at::Tensor& input, const Slots& seen, bool slots_only) const {
     const std::int64_t slots = memory_length(), tokens = input.size(1) - slots;
     const LayerLora& lora = adapter_.encoder[static_cast<std::size_t>(l)];
-    const double scale = 1.0 / std::sqrt(static_cast<double>(model_.config().head_size));
+    const double scale = model_.config().score_scale();
     const at::Tensor asking = slots_only ? input.narrow(1, tokens, slots) : input;
     const at::Tensor q = model_.heads(l, Projection::kQuery, asking, &lora[static_cast<int>(Projection::kQuery)]).transpose(1, 2);
     const at::Tensor k = model_.heads(l, Projection::kKey, input, &lora[static_cast<int>(Projection::kKey)]).transpose(1, 2);

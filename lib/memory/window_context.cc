@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
 #include "base/error.h"
@@ -67,7 +66,7 @@ void WindowContext::keep(Layer& layer, const at::Tensor& keys, const at::Tensor&
 at::Tensor WindowContext::attend(std::int64_t number, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
   Layer& layer = layers_[static_cast<std::size_t>(number)];
   keep(layer, k.transpose(1, 2), v.transpose(1, 2));
-  const double scale = 1.0 / std::sqrt(static_cast<double>(model_.config().head_size));
+  const double scale = model_.config().score_scale();
   const at::Tensor raw = q.transpose(1, 2), queries = is_rotated(layer) ? rope_.rotate(raw, length_) : raw.contiguous();
   std::vector<kernels::AttentionPart> parts =
       local_parts(queries, layer.local.keys, layer.local.values, length_, model_.config().sliding[static_cast<std::size_t>(number)]);

@@ -1,6 +1,7 @@
 // config.json of a Hugging Face directory as the numbers that decide the computation. Torch-free.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -50,6 +51,8 @@ struct ModelConfig {
 
   // Positions that a context may use: max_position_embeddings, or what the rope scaling extends them to.
   std::int64_t capacity() const;
+  // What attention multiplies scores by, d^-1/2.
+  double score_scale() const { return 1.0 / std::sqrt(static_cast<double>(head_size)); }
   // How many numbers its weights are.
   std::int64_t parameters() const;
 };

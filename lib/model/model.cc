@@ -17,6 +17,7 @@
 #include "kernels/rows.h"
 #include "kernels/small_product.h"
 #include "kernels/swiglu.h"
+#include "kernels/token_pass.h"
 #include "model/fingerprint.h"
 #include "model/tensor.h"
 
@@ -26,6 +27,7 @@ namespace {
 constexpr std::int64_t kLogits = 1 << 24;  // logits alive at once (64 MB): enough rows for a product at full speed, never all of a text
 
 constexpr Projection kAttention[] = {Projection::kQuery, Projection::kKey, Projection::kValue};  // those before attention, in its order
+constexpr Projection kEvery[] = {Projection::kQuery, Projection::kKey, Projection::kValue, Projection::kOutput, Projection::kGate, Projection::kUp, Projection::kDown};
 
 std::string layer_name(std::int64_t layer) { return "model.layers." + std::to_string(layer) + "."; }
 
@@ -263,6 +265,32 @@ at::Tensor Model::layer(std::int64_t layer, const at::Tensor& x, const Attend& a
   std::vector<at::Tensor> heads = attention_projections(layer, x, lora);
   for (std::size_t i = 0; i < heads.size(); ++i) heads[i] = as_heads(layer, kAttention[i], heads[i]);
   return finish(layer, x, attend(layer, heads[0], heads[1], heads[2]), lora);
+}
+
+at::Tensor Model::layers(at::Tensor x, const Attend& attend) const {
+  for (std::int64_t l = 0; l < config_.layers; ++l) x = layer(l, x, attend);
+  return x;
+}
+
+at::Tensor Model::pass_tokens(const at::Tensor& x, std::span<const kernels::TokenCache> caches) const {
+  const at::Tensor flat = x.reshape({-1, x.size(-1)});
+  if (config_.output_bias || config_.mlp_bias) return {};
+  std::vector<kernels::TokenLayer> layers;
+  for (std::int64_t l = 0; l < config_.layers; ++l) {
+    const std::vector<kernels::RowWeight> few = few_row_weights(l, kEvery, flat, nullptr);
+    if (few.empty() || (l > 0 && few.front().dtype != layers.front().projections[0].dtype)) return {};
+    const Layer& from = layers_[static_cast<std::size_t>(l)];
+    kernels::TokenLayer& to = layers.emplace_back();
+    to.norm = from.attention_norm;
+    for (std::size_t i = 0; i < to.projections.size(); ++i) {
+      to.projections[i] = few[i];
+      if (const at::Tensor& bias = from.linear[i].bias; bias.defined()) to.biases[i] = bias.to(at::kFloat).contiguous();
+    }
+    if (config_.qk_norm) to.head_norms = {from.query_norm, from.key_norm};
+    to.rest = {few[3], from.feed_norm, config_.norm_epsilon, few[4], few[5], few[6]};
+  }
+  const kernels::TokenPass pass{{config_.heads, config_.kv_heads, config_.head_size}, config_.norm_epsilon, config_.score_scale(), placement_.computed};
+  return kernels::pass_tokens(flat, layers, caches, pass).view(x.sizes());
 }
 
 at::Tensor Model::final_norm(const at::Tensor& x) const {

@@ -20,6 +20,7 @@ namespace uio {
 
 namespace kernels {
 struct RowWeight;
+struct TokenCache;
 }
 
 // Where and in which numbers a model computes.
@@ -97,6 +98,12 @@ class Model {
   at::Tensor finish(std::int64_t layer, const at::Tensor& x, const at::Tensor& attended, const LayerLora* lora = nullptr) const;
   // One whole layer.
   at::Tensor layer(std::int64_t layer, const at::Tensor& x, const Attend& attend, const LayerLora* lora = nullptr) const;
+
+  // All layers, one after the other.
+  at::Tensor layers(at::Tensor x, const Attend& attend) const;
+  // One token of each of R streams through all layers, x [R, 1, D] → the residual stream [R, 1, D], where the ops one by one are not needed (kernels/token_pass.h);
+  // undefined otherwise. caches: where the R streams keep the first layer's keys and values, then the next one's; whatever is returned, they may be asked again.
+  at::Tensor pass_tokens(const at::Tensor& x, std::span<const kernels::TokenCache> caches) const;
 
   // Final norm of [..., D], in `computed`.
   at::Tensor final_norm(const at::Tensor& x) const;

@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <cmath>
 #include <string>
 #include <utility>
 #include <vector>
@@ -130,7 +129,7 @@ class Focus {
   std::vector<double> look(std::size_t i, std::uint32_t count) const {
     std::vector<double> shares;
     const ModelConfig& c = model_.config();
-    const double scale = 1.0 / std::sqrt(static_cast<double>(c.head_size));
+    const double scale = c.score_scale();
     const Attend attend = [&](std::int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
       const auto found = std::find(memory_.layers.begin(), memory_.layers.end(), layer);
       const bool has_memory = found != memory_.layers.end();

@@ -4,7 +4,6 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
 #include "kernels/attention.h"
@@ -134,7 +133,7 @@ at::Tensor Crossbatch::attend(std::int64_t layer, const at::Tensor& q, const at:
   const bool is_rotated = settings_.memory.has_positions || std::find(layers.begin(), layers.end(), layer) == layers.end();
   const auto placed = [&](const at::Tensor& x) { return is_rotated ? rope_.rotate(x.transpose(1, 2), 0) : x.transpose(1, 2); };
   const std::int64_t window = config.sliding[static_cast<std::size_t>(layer)];
-  const double scale = 1.0 / std::sqrt(static_cast<double>(config.head_size));
+  const double scale = config.score_scale();
   const at::Tensor queries = placed(q), keys = placed(k), values = v.transpose(1, 2);
   const bool has_memory = std::any_of(seen.begin(), seen.end(), [](const Seen& row) { return !row.empty(); });
   if (!has_memory) return kernels::attention(local_parts(queries, keys, values, 0, window), scale).transpose(1, 2).flatten(2);

@@ -4,7 +4,6 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
-#include <cmath>
 
 #include "kernels/attention.h"
 #include "kernels/cross_entropy.h"
@@ -102,7 +101,7 @@ at::Tensor ModelDocument::attend(std::int64_t layer, const at::Tensor& q, const 
   const std::int64_t before = memory_keys.defined() ? memory_keys.size(kMemoryAxis) : 0, count = q.size(1);
   const std::int64_t window = config.sliding[static_cast<std::size_t>(layer)];
   const at::Tensor queries = rope_.rotate(q.transpose(1, 2), before), keys = rope_.rotate(k.transpose(1, 2), before), values = v.transpose(1, 2);
-  const double scale = 1.0 / std::sqrt(static_cast<double>(config.head_size));
+  const double scale = config.score_scale();
   AttentionPart memory{queries, memory_keys, memory_values, Visible::kAll, {}}, own{queries, keys, values, Visible::kCausal, {}};
   if (window > 0 && before + count > window) {
     const at::Tensor seen = window_mask(before, count, 0, before + count, window, queries.device());

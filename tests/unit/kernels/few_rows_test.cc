@@ -6,13 +6,16 @@
 #include <catch2/catch.hpp>
 
 #include <array>
+#include <atomic>
 #include <cstdint>
+#include <thread>
 
 #include "kernels/attention.h"
 #include "kernels/linear.h"
 #include "kernels/rms_norm.h"
 #include "kernels/swiglu.h"
 #include "kernels/token_attention.h"
+#include "kernels/token_pass.h"
 #include "kernels/weight_memory.h"
 #include "unit/kernels/compare.h"
 
@@ -120,6 +123,120 @@ TEST_CASE("a token's attention has the bits of rotation, cache and attention one
           CHECK(at::equal(keys, wanted_keys));
           CHECK(at::equal(values, wanted_values));
         }
+      }
+    }
+  }
+}
+
+TEST_CASE("a token's attention over a bf16 cache is that over the same numbers in f32, rounded") {
+  constexpr std::int64_t kRoom = 600, kSize = 24, kGroups = 2;
+  const auto narrow = [](std::initializer_list<std::int64_t> sizes, std::uint64_t seed) { return normal(sizes, seed, at::kFloat).to(at::kBFloat16); };
+  for (const std::int64_t shared : {1, 3, 6}) {
+    for (const auto& [oldest, position] : {std::pair<std::int64_t, std::int64_t>{0, 0}, {3, 77}, {0, 599}}) {
+      INFO(shared << " queries a key, keys " << oldest << " to " << position);
+      const at::Tensor q = narrow({2, 1, kGroups * shared, kSize}, 1), k = narrow({2, 1, kGroups, kSize}, 2), v = narrow({2, 1, kGroups, kSize}, 3);
+      const at::Tensor angle = normal({1, kSize / 2}, 4, at::kFloat), cosine = angle.cos(), sine = angle.sin();
+      const at::Tensor keys = narrow({2, kGroups, kRoom, kSize}, 5), values = narrow({2, kGroups, kRoom, kSize}, 6);
+      at::Tensor wanted_keys = keys.clone(), wanted_values = values.clone();
+      wanted_keys.narrow(2, position, 1).copy_(rotary(k.transpose(1, 2), cosine, sine));
+      wanted_values.narrow(2, position, 1).copy_(v.transpose(1, 2));
+      const auto seen = [&](const at::Tensor& rows) { return rows.narrow(2, oldest, position + 1 - oldest).to(at::kDouble); };
+      const AttentionPart part{rotary(q.transpose(1, 2), cosine, sine).to(at::kDouble), seen(wanted_keys), seen(wanted_values), Visible::kAll, {}};
+      const at::Tensor wanted = attention_reference({&part, 1}, 0.2).transpose(1, 2).flatten(2);
+
+      REQUIRE(fits_token(q, k, v, keys));
+      const at::Tensor found = attend_token(q, k, v, {cosine.const_data_ptr<float>(), sine.const_data_ptr<float>()}, keys, values, oldest, position, 0.2);
+      CHECK(found.scalar_type() == at::kBFloat16);
+      CHECK(at::equal(keys, wanted_keys));
+      CHECK(at::equal(values, wanted_values));
+      // Half a unit of bf16's last place, 2^-8 of the number, and what f32 lost before.
+      CHECK((found.to(at::kDouble) - wanted).abs().le(wanted.abs() / 256 + 1e-6).all().item<bool>());
+    }
+  }
+}
+
+// All that a layer of a token needs, and its ops one by one.
+struct WholeLayer {
+  WholeLayer(const HeadShape& heads, std::int64_t d, std::int64_t f, const Case& c, bool has_extras, std::uint64_t seed)
+      : query(heads.heads * heads.size, d, c.stored, seed), key(heads.groups * heads.size, d, c.stored, seed + 1), value(heads.groups * heads.size, d, c.stored, seed + 2),
+        output(d, heads.heads * heads.size, c.stored, seed + 3), gate(f, d, c.stored, seed + 4), up(f, d, c.stored, seed + 5), down(d, f, c.stored, seed + 6) {
+    view.norm = normal({d}, seed + 7, at::kFloat);
+    view.projections = {query.view(), key.view(), value.view()};
+    view.rest = {output.view(), normal({d}, seed + 8, at::kFloat), kEpsilon, gate.view(), up.view(), down.view()};
+    if (!has_extras) return;
+    for (std::size_t i = 0; i < 3; ++i) view.biases[i] = normal({view.projections[i].out}, seed + 9 + i, at::kFloat);
+    view.head_norms = {normal({heads.size}, seed + 12, at::kFloat), normal({heads.size}, seed + 13, at::kFloat)};
+  }
+  // keys, values: [R, G, room, d] of this layer.
+  at::Tensor run(const at::Tensor& x, const TokenPass& pass, const at::Tensor& keys, const at::Tensor& values, std::int64_t oldest, std::int64_t position, Angles angles) const {
+    std::vector<at::Tensor> projected = with_biases(norm_linear_each(x, view.norm, kEpsilon, pass.computed, view.projections), view.biases);
+    for (std::size_t i = 0; i < 3; ++i) {
+      projected[i] = projected[i].view({x.size(0), 1, -1, pass.heads.size});
+      if (i < 2 && view.head_norms[i].defined()) projected[i] = rms_norm(projected[i].to(at::kFloat), view.head_norms[i], kEpsilon, pass.computed);
+    }
+    return finish_few_rows(x, attend_token(projected[0], projected[1], projected[2], angles, keys, values, oldest, position, pass.scale).flatten(0, 1), view.rest);
+  }
+  static constexpr double kEpsilon = 1e-5;
+  Kept query, key, value, output, gate, up, down;
+  TokenLayer view;
+};
+
+TEST_CASE("a token's way through all layers has the bits of its steps one by one, on any number of threads") {
+  constexpr std::int64_t kLayers = 3, kRoom = 40, kOldest = 2, kPosition = 33;
+  for (const auto& [d, heads, f] : {std::tuple<std::int64_t, HeadShape, std::int64_t>{96, {6, 2, 16}, 250}, {33, {3, 3, 10}, 70}, {256, {8, 1, 32}, 1030}}) {
+    for (const Case& c : kCases) {
+      for (const std::int64_t rows : {std::int64_t{1}, c.most_rows}) {
+        for (const bool has_extras : {false, true}) {
+          const TokenPass pass{heads, WholeLayer::kEpsilon, 0.3, c.computed};
+          std::vector<WholeLayer> layers;
+          for (std::uint64_t l = 0; l < kLayers; ++l) layers.emplace_back(heads, d, f, c, has_extras, 100 * l);
+          const at::Tensor x = normal({rows, d}, 1, at::kFloat), angle = normal({heads.size / 2}, 2, at::kFloat), cosine = angle.cos(), sine = angle.sin();
+          const Angles angles{cosine.const_data_ptr<float>(), sine.const_data_ptr<float>()};
+          const at::Tensor begun = normal({2, kLayers, rows, heads.groups, kRoom, heads.size}, 3, at::kFloat).to(c.computed);
+
+          const at::Tensor wanted_cache = begun.clone();
+          at::Tensor wanted = x;
+          for (std::int64_t l = 0; l < kLayers; ++l)
+            wanted = layers[static_cast<std::size_t>(l)].run(wanted, pass, wanted_cache[0][l], wanted_cache[1][l], kOldest, kPosition, angles);
+
+          for (const int count : {1, 2, 5}) {
+            INFO(d << "x" << f << ", " << c.stored << " weights, " << c.computed << ", " << rows << " rows, extras " << has_extras << ", " << count << " threads");
+            const Threads threads(count);
+            const at::Tensor cache = begun.clone();
+            std::vector<TokenLayer> views;
+            std::vector<TokenCache> caches;
+            for (std::int64_t l = 0; l < kLayers; ++l) {
+              views.push_back(layers[static_cast<std::size_t>(l)].view);
+              for (std::int64_t row = 0; row < rows; ++row) caches.push_back(token_cache(cache[0][l], cache[1][l], row, kOldest, kPosition, angles));
+            }
+            CHECK(at::equal(pass_tokens(x, views, caches, pass), wanted));
+            CHECK(at::equal(cache, wanted_cache));
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("every task is visited once, however many of the threads come and whenever") {
+  for (const std::int64_t count : {0, 1, 2, 7, 1000}) {
+    for (const std::int64_t members : {1, 2, 3, 8}) {
+      for (const std::int64_t come : {std::int64_t{1}, members}) {
+        INFO(count << " tasks, " << come << " of " << members << " threads");
+        Tasks tasks(count, members);
+        std::vector<std::atomic<int>> visits(static_cast<std::size_t>(count));
+        std::atomic<int> unseen = 0;  // visits that a thread which had waited did not see
+        std::vector<std::thread> threads;
+        for (std::int64_t member = members - come; member < members; ++member)
+          threads.emplace_back([&, member] {
+            tasks.take(member, [&](std::int64_t begin, std::int64_t end) {
+              for (std::int64_t i = begin; i < end; ++i) visits[static_cast<std::size_t>(i)].fetch_add(1);
+            });
+            tasks.wait();
+            for (const std::atomic<int>& visit : visits) unseen += visit != 1;
+          });
+        for (std::thread& thread : threads) thread.join();
+        CHECK(unseen == 0);
       }
     }
   }

@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <bit>
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <functional>
@@ -258,6 +259,23 @@ TEST_CASE("matrix times vector") {
         CHECK(std::abs(wide[o] - exact) <= size * 1e-6);
         CHECK(std::abs(from_bf16[o] - exact_bf16) <= size * 1e-6);
         CHECK(std::abs(from_f16[o] - exact_f16) <= size * 1e-6);
+      }
+    }
+  }
+}
+
+TEST_CASE("rounding to the numbers of bf16, in place") {
+  for (const RowKernels* build : row_builds()) {
+    for (const std::int64_t n : kSizes) {
+      std::vector<float> x = numbers(n, 21);
+      const float odd[] = {0.0f, -0.0f, kInfinity, -kInfinity, NAN, 1e-40f, 3.4e38f, 1.00390625f, 1.01171875f, 1.0f + 1.0f / 128, -2.0078125f};  // among them ties, and what rounds to infinity
+      for (std::size_t i = 0; i < x.size(); i += 2) x[i] = odd[i / 2 % std::size(odd)];
+      std::vector<float> rounded = x;
+      build->round_bf16(rounded.data(), n);
+      for (std::size_t i = 0; i < x.size(); ++i) {
+        INFO(build->instruction_set << ", " << n << ", " << x[i]);
+        const float wanted = static_cast<float>(at::BFloat16(x[i]));
+        CHECK((std::isnan(x[i]) ? std::isnan(rounded[i]) : std::bit_cast<std::uint32_t>(rounded[i]) == std::bit_cast<std::uint32_t>(wanted)));
       }
     }
   }
