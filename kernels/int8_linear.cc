@@ -1,6 +1,6 @@
 // Ladder: (1) reference: widen a fresh copy, at::linear. (2) few rows: one pass over the 8-bit weights with activations of 13 bits,
 // products of 16-bit pairs (rows.h), bound by reading; widening each weight to f32 instead is bound by arithmetic on CPUs with 128-bit
-// units. (3) many rows: widen into a scratch that is kept, then one sgemm. (4) on a CUDA device few rows go through cuda/int8_product.h,
+// units. (3) many rows: many_rows.h; where that is not, widen into a scratch that is kept, then one sgemm. (4) on a CUDA device few rows go through cuda/int8_product.h,
 // with activations as they are; many as in (1).
 #include "kernels/int8_linear.h"
 
@@ -11,6 +11,7 @@
 
 #include "kernels/device_kernels.h"
 #include "kernels/few_rows.h"
+#include "kernels/many_rows.h"
 #include "kernels/policy.h"
 #include "kernels/rows.h"
 #include "kernels/scratch.h"
@@ -82,6 +83,9 @@ at::Tensor linear(const at::Tensor& x, const Int8Weight& weight, const at::Tenso
   if (is_few(x.size(0), at::kChar)) {  // each number is one thread's: no bit depends on how many there are
     const RowWeight only = row_weight(weight);
     y = few_rows_each(x, {&only, 1}).front();
+  } else if (fits_many_rows(x)) {
+    const RowWeight only = row_weight(weight);
+    y = many_rows_each(x, {&only, 1}).front();
   } else {
     const OneThreadIfSmall one_thread(x.numel() * weight.values.size(0));
     y = at::linear(x, widen(weight));
@@ -91,6 +95,7 @@ at::Tensor linear(const at::Tensor& x, const Int8Weight& weight, const at::Tenso
 
 std::vector<at::Tensor> linear_each(const at::Tensor& x, std::span<const Int8Weight> weights, std::span<const at::Tensor> biases) {
   if (fits(x) && is_few(x.size(0), at::kChar)) return with_biases(few_rows_each(x, row_weights(weights)), biases);
+  if (fits(x) && fits_many_rows(x)) return with_biases(many_rows_each(x, row_weights(weights)), biases);
   std::vector<at::Tensor> results;
   for (std::size_t i = 0; i < weights.size(); ++i) results.push_back(linear(x, weights[i], biases[i]));
   return results;

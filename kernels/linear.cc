@@ -1,12 +1,14 @@
 // Ladder: (1) reference: widen a fresh copy, at::linear. (2) few rows: one pass over the narrow weights (rows.h), bound by reading
-// them; LibTorch's own one-row product reads f32 weights at about a third of that on CPUs with few cores. (3) many rows of another dtype:
-// widen into a scratch that is kept (fresh memory costs more than the conversion), then one sgemm, bound by arithmetic.
+// them; LibTorch's own one-row product reads f32 weights at about a third of that on CPUs with few cores. (3) many rows in f32: tiles of our own where the CPU's are
+// better than BLAS (many_rows.h). (4) many rows elsewhere: weights of another dtype are widened into a scratch that is kept (fresh memory costs more than the
+// conversion), then one sgemm. Both bound by arithmetic.
 #include "kernels/linear.h"
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
 #include "kernels/few_rows.h"
+#include "kernels/many_rows.h"
 #include "kernels/policy.h"
 #include "kernels/rows.h"
 #include "kernels/scratch.h"
@@ -47,6 +49,11 @@ at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tenso
     y = few_rows_each(x, {&only, 1}).front();
     return bias.defined() ? y.add_(bias) : y;
   }
+  if (fits_many_rows(x)) {
+    const RowWeight only = row_weight(weight);
+    y = many_rows_each(x, {&only, 1}).front();
+    return bias.defined() ? y.add_(bias) : y;
+  }
   const OneThreadIfSmall one_thread(x.numel() * weight.size(0));
   if (stored == computed) {
     y = at::linear(x, weight);
@@ -59,9 +66,10 @@ at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tenso
 }
 
 std::vector<at::Tensor> linear_each(const at::Tensor& x, std::span<const at::Tensor> weights, std::span<const at::Tensor> biases) {
-  bool is_shared = is_few(x.size(0), weights.front().scalar_type());
+  bool is_shared = true;
   for (const at::Tensor& weight : weights) is_shared = is_shared && fits(x, weight) && weight.scalar_type() == weights.front().scalar_type();
-  if (is_shared) return with_biases(few_rows_each(x, row_weights(weights)), biases);
+  if (is_shared && is_few(x.size(0), weights.front().scalar_type())) return with_biases(few_rows_each(x, row_weights(weights)), biases);
+  if (is_shared && fits_many_rows(x)) return with_biases(many_rows_each(x, row_weights(weights)), biases);
   std::vector<at::Tensor> results;
   for (std::size_t i = 0; i < weights.size(); ++i) results.push_back(linear(x, weights[i], biases[i]));
   return results;

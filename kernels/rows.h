@@ -5,6 +5,17 @@
 
 namespace uio::kernels {
 
+// What products of many rows are made of (many_rows.h).
+constexpr std::int64_t kTileRows = 6, kTileColumns = 16;
+struct Tiles {
+  // `count` rows, at most kTileRows, `stride` numbers apart, of n numbers: out[i · count + r] = rows[r · stride + i].
+  void (*pack_rows)(const float* rows, std::int64_t stride, std::int64_t count, float* out, std::int64_t n);
+  // The same of kTileColumns rows: out[i · kTileColumns + r]. Where there are fewer the last one stands for the missing.
+  void (*pack_columns)(const float* rows, std::int64_t stride, std::int64_t count, float* out, std::int64_t n);
+  // out[r · stride + c] = Σ_i x[i · rows + r] · w[i · kTileColumns + c], added to what is there or not, for all `rows` r and kTileColumns c.
+  void (*tile)(const float* x, std::int64_t rows, const float* w, std::int64_t n, float* out, std::int64_t stride, bool adds);
+};
+
 // bf16 and f16 values travel as their 16 bits. All arithmetic is f32; narrowing rounds to nearest, ties to even.
 struct RowKernels {
   const char* instruction_set;
@@ -69,6 +80,7 @@ struct RowKernels {
   float (*dot)(const float* x, const float* y, std::int64_t n);
   // out += Σ_i weights[i] · rows[i, :] of `count` rows that lie one behind the other, n numbers each.
   void (*add_weighted)(const float* rows, const float* weights, float* out, std::int64_t count, std::int64_t n);
+  const Tiles* tiles;  // null: BLAS is better
 };
 
 const RowKernels& row_kernels();

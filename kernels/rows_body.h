@@ -1,5 +1,6 @@
 // The row kernels, compiled once per instruction set: the including file sets UIO_LANES and UIO_ROWS_NAME, see rows_lanes.h.
 #include "kernels/rows_lanes.h"
+#include "kernels/rows_tiles.h"
 #include "kernels/rows_whole.h"
 
 namespace uio::kernels {
@@ -493,7 +494,7 @@ constexpr RowKernels kKernels = {
     swiglu_backward,   rotary_f32,        rotary_bf16,       widen_bf16,        round_bf16,        widen_f16,         matvec_f32,        matvec_bf16,       pair_up,
     matvec_f16,        round_i8,          round_i16,         matvec_i8,         products_i8,       matvec_named_i8,   widen_i8,          hide,              row_max,
     above,             greatest,          exp_shifted,       scale,             log_sum_exp,       softmax_slope,     divergence_slope,  attention_slope,
-    dot,               add_weighted};
+    dot,               add_weighted,      kOwnTiles};
 
 }  // namespace
 }  // namespace uio::kernels

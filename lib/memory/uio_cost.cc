@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "kernels/many_rows.h"
 #include "kernels/policy.h"
 
 namespace uio {
@@ -62,7 +63,7 @@ class Rehearsal {
     const ProjectionSize size = size_of(c_, p);
     at::Tensor plain;
     if (placement_.stored != placement_.computed && is_plain_) plain = at::empty({size.weights()}, placement_.computed);
-    else if (placement_.stored != placement_.computed && (!widened_.defined() || widened_.numel() < size.weights())) widened_ = at::empty({size.weights()}, at::kFloat);
+    else if (placement_.stored != placement_.computed && !kernels::has_many_rows() && (!widened_.defined() || widened_.numel() < size.weights())) widened_ = at::empty({size.weights()}, at::kFloat);
     const at::Tensor out = computed(count, size.out);
     if (adapter_.lora_rank > 0 && std::ranges::count(adapted, p) > 0) computed(count, adapter_.lora_rank);
     return out;
@@ -125,7 +126,7 @@ class Rehearsal {
   const Placement& placement_;
   std::int64_t batch_, tokens_, slots_;
   bool is_plain_;
-  at::Tensor widened_;  // a weight for a product, kept from one to the next
+  at::Tensor widened_;  // a weight for a product, kept from one to the next, where it is widened as a whole
 };
 
 }  // namespace
