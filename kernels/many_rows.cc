@@ -31,7 +31,7 @@ class Strips {
     at::parallel_for(0, count(), (count() + threads - 1) / threads, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t run = 0; run < in_; run += kRun)
         for (std::int64_t strip = begin; strip < end; ++strip)
-          row_kernels().tiles->pack_rows(from + strip * kTileRows * in_ + run, in_, rows_of(strip), data_ + place(strip, run), length(run));
+          tiles()->pack_rows(from + strip * kTileRows * in_ + run, in_, rows_of(strip), data_ + place(strip, run), length(run));
     });
   }
   std::int64_t count() const { return (rows_ + kTileRows - 1) / kTileRows; }
@@ -56,11 +56,11 @@ class Panels {
       const std::int64_t row = (first + panel) * kTileColumns, rows = std::min(kTileColumns, weight.out - row), at = row * weight.in + run;
       float* const to = data_ + panel * kTileColumns * length;
       if (weight.dtype == at::kFloat) {
-        row_kernels().tiles->pack_columns(static_cast<const float*>(weight.values) + at, weight.in, rows, to, length);
+        tiles()->pack_columns(static_cast<const float*>(weight.values) + at, weight.in, rows, to, length);
         continue;
       }
       for (std::int64_t r = 0; r < rows; ++r) widen(weight, row + r, at + r * weight.in, wide_.data() + r * kRun, length);
-      row_kernels().tiles->pack_columns(wide_.data(), kRun, rows, to, length);
+      tiles()->pack_columns(wide_.data(), kRun, rows, to, length);
     }
   }
   const float* at(std::int64_t panel, std::int64_t length) const { return data_ + panel * kTileColumns * length; }
@@ -78,7 +78,7 @@ class Panels {
 
 // Panels [first, first + count) of a weight's results.
 void multiply(const Strips& x, const RowWeight& weight, std::int64_t first, std::int64_t count, Panels& panels, float* out) {
-  const Tiles& tiles = *row_kernels().tiles;
+  const auto tile = tiles()->tile;
   float edge[kTileRows * kTileColumns];  // a tile of which the last columns do not exist
   for (std::int64_t run = 0; run < x.in(); run += kRun) {
     const std::int64_t length = x.length(run);
@@ -91,11 +91,11 @@ void multiply(const Strips& x, const RowWeight& weight, std::int64_t first, std:
           float* const to = out + strip * kTileRows * weight.out + column;
           const std::int64_t rows = x.rows_of(strip);
           if (columns == kTileColumns) {
-            tiles.tile(x.at(strip, run), rows, panels.at(panel, length), length, to, weight.out, run > 0);
+            tile(x.at(strip, run), rows, panels.at(panel, length), length, to, weight.out, run > 0);
             continue;
           }
           for (std::int64_t r = 0; run > 0 && r < rows; ++r) std::copy_n(to + r * weight.out, columns, edge + r * kTileColumns);
-          tiles.tile(x.at(strip, run), rows, panels.at(panel, length), length, edge, kTileColumns, run > 0);
+          tile(x.at(strip, run), rows, panels.at(panel, length), length, edge, kTileColumns, run > 0);
           for (std::int64_t r = 0; r < rows; ++r) std::copy_n(edge + r * kTileColumns, columns, to + r * weight.out);
         }
       }
@@ -107,7 +107,7 @@ std::int64_t panels_of(const RowWeight& weight) { return (weight.out + kTileColu
 
 }  // namespace
 
-bool has_many_rows() { return row_kernels().tiles != nullptr && !is_reference_forced(); }
+bool has_many_rows() { return tiles() != nullptr && !is_reference_forced(); }
 
 bool fits_many_rows(const at::Tensor& x) {
   return has_many_rows() && x.device().is_cpu() && x.scalar_type() == at::kFloat && x.is_contiguous() && x.numel() > 0 && !x.requires_grad();

@@ -10,7 +10,7 @@
 
 namespace uio::kernels {
 
-// Whether products of this CPU go this way: where its row kernels have tiles. Elsewhere BLAS does them.
+// Whether products of this CPU go this way: where there are tiles() for it. Elsewhere BLAS does them.
 bool has_many_rows();
 // Whether many_rows_each() computes x [R, in] there: f32, contiguous.
 bool fits_many_rows(const at::Tensor& x);

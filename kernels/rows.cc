@@ -14,6 +14,14 @@ const RowKernels& row_kernels() {
   return chosen;
 }
 
+const Tiles* tiles() {
+  static const Tiles* const chosen = [] {
+    const RowKernels* const avx2 = avx2_row_kernels();
+    return row_kernels().tiles == nullptr && avx2 != nullptr && __builtin_cpu_supports("avx512bw") && __builtin_cpu_is("amd") ? avx2->tiles : row_kernels().tiles;
+  }();
+  return chosen;
+}
+
 const char* instruction_set() { return row_kernels().instruction_set; }
 
 }  // namespace uio::kernels

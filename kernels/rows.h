@@ -80,10 +80,12 @@ struct RowKernels {
   float (*dot)(const float* x, const float* y, std::int64_t n);
   // out += Σ_i weights[i] · rows[i, :] of `count` rows that lie one behind the other, n numbers each.
   void (*add_weighted)(const float* rows, const float* weights, float* out, std::int64_t count, std::int64_t n);
-  const Tiles* tiles;  // null: BLAS is better
+  const Tiles* tiles;  // null: this build has none
 };
 
 const RowKernels& row_kernels();
+// What products of many rows are made of here: with AVX2 our own tiles; null where BLAS has better ones, with AVX-512 but on AMD's CPUs, for which MKL has none.
+const Tiles* tiles();
 // The builds themselves; avx2 and avx512 are null where the compiler's target has none.
 const RowKernels& generic_row_kernels();
 const RowKernels* avx2_row_kernels();
