@@ -18,10 +18,14 @@ void round_if(at::ScalarType computed, float* values, std::int64_t count) {
   if (computed == at::kBFloat16) row_kernels().round_bf16(values, count);
 }
 
-void set_normed(const float* x, std::int64_t rows, const at::Tensor& norm, double epsilon, at::ScalarType computed, float* normed, RowInput& input) {
+void norm_rows(const float* x, std::int64_t rows, const at::Tensor& norm, double epsilon, at::ScalarType computed, float* out) {
   const std::int64_t n = norm.numel();
-  for (std::int64_t row = 0; row < rows; ++row) row_kernels().rms_norm_f32(x + row * n, norm.const_data_ptr<float>(), normed + row * n, n, epsilon);
-  round_if(computed, normed, rows * n);
+  for (std::int64_t row = 0; row < rows; ++row) row_kernels().rms_norm_f32(x + row * n, norm.const_data_ptr<float>(), out + row * n, n, epsilon);
+  round_if(computed, out, rows * n);
+}
+
+void set_normed(const float* x, std::int64_t rows, const at::Tensor& norm, double epsilon, at::ScalarType computed, float* normed, RowInput& input) {
+  norm_rows(x, rows, norm, epsilon, computed, normed);
   input.set(normed);
 }
 
@@ -109,9 +113,8 @@ at::Tensor finish_few_rows(const at::Tensor& x, const at::Tensor& attended, cons
   FinishPhases phases(layer, rows, attended.scalar_type(), threads);
   std::vector<FinishPhases::Member> members;
   for (std::int64_t i = 0; i < threads; ++i) members.emplace_back(layer, rows, i);
-  std::atomic<std::size_t> joined = 0;
-  at::parallel_for(0, threads, 1, [&](std::int64_t, std::int64_t) {
-    phases.run(x.const_data_ptr<float>(), from.const_data_ptr<float>(), out.mutable_data_ptr<float>(), members[joined.fetch_add(1)]);
+  for_each_member(threads, [&](std::int64_t member) {
+    phases.run(x.const_data_ptr<float>(), from.const_data_ptr<float>(), out.mutable_data_ptr<float>(), members[static_cast<std::size_t>(member)]);
   });
   return out;
 }

@@ -15,6 +15,8 @@ inline std::unique_ptr<float[]> floats(std::int64_t count) { return std::make_un
 
 // What an op would have kept in bf16.
 void round_if(at::ScalarType computed, float* values, std::int64_t count);
+// The norm of each row of x [R, n] with weights [n]; out may be x.
+void norm_rows(const float* x, std::int64_t rows, const at::Tensor& norm, double epsilon, at::ScalarType computed, float* out);
 // The norm of x [R, D], as the products after it read it. normed: [R, D], overwritten.
 void set_normed(const float* x, std::int64_t rows, const at::Tensor& norm, double epsilon, at::ScalarType computed, float* normed, RowInput& input);
 

@@ -58,6 +58,13 @@ void RowInput::multiply(const RowWeight& weight, std::int64_t first, std::int64_
   }
 }
 
+void for_each_member(std::int64_t members, const std::function<void(std::int64_t member)>& work) {
+  std::atomic<std::int64_t> joined = 0;
+  at::parallel_for(0, members, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) work(joined.fetch_add(1));
+  });
+}
+
 void warm(const RowWeight& weight, std::int64_t row) {
   const auto* from = static_cast<const char*>(weight.values) + row * weight.in * static_cast<std::int64_t>(c10::elementSize(weight.dtype));
   for (int line = 0; line < 16; ++line) __builtin_prefetch(from + 64 * line);
@@ -79,9 +86,8 @@ std::vector<at::Tensor> few_rows_each(const RowInput& input, at::ScalarType dtyp
   }
   const std::int64_t threads = Shares::worth(weights);
   Shares shares(weights, threads);
-  std::atomic<std::int64_t> joined = 0;
-  at::parallel_for(0, threads, 1, [&](std::int64_t, std::int64_t) {
-    shares.take(joined.fetch_add(1), [&](std::size_t which, std::int64_t first, std::int64_t count) {
+  for_each_member(threads, [&](std::int64_t member) {
+    shares.take(member, [&](std::size_t which, std::int64_t first, std::int64_t count) {
       input.multiply(weights[which], first, count, targets[which], weights[which].out);
     });
   });

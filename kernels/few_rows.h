@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -51,12 +52,17 @@ class RowInput {
   std::unique_ptr<float[]> scales_;
 };
 
+// Calls work(member) for each member below `members`, as far as there are threads side by side.
+void for_each_member(std::int64_t members, const std::function<void(std::int64_t member)>& work);
+
 // Asks for the first kilobyte of the weight's rows from `row` on, before they are needed.
 void warm(const RowWeight& weight, std::int64_t row);
 
 // Rows of several weights, as if they lay end to end, for threads to divide among themselves.
 class Shares {
  public:
+  static constexpr std::int64_t kRows = 16;  // a share begins at a multiple of it
+
   // Threads that products with all the weights are worth, at most those there are.
   static std::int64_t worth(std::span<const RowWeight> weights);
 
@@ -74,7 +80,6 @@ class Shares {
   void wait() const { blocks_.wait(); }
 
  private:
-  static constexpr std::int64_t kRows = 16;
   static std::int64_t blocks_of(const RowWeight& weight) { return (weight.out + kRows - 1) / kRows; }
   static std::int64_t blocks_of(std::span<const RowWeight> weights) {
     std::int64_t blocks = 0;

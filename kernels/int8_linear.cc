@@ -8,6 +8,8 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
+#include <utility>
+#include <vector>
 
 #include "kernels/device_kernels.h"
 #include "kernels/few_rows.h"
@@ -79,23 +81,16 @@ at::Tensor linear(const at::Tensor& x, const Int8Weight& weight, const at::Tenso
     return bias.defined() ? y.add_(bias) : y;
   }
   if (!fits(x)) return linear_reference(x, weight, bias);
-  at::Tensor y;
-  if (is_few(x.size(0), at::kChar)) {  // each number is one thread's: no bit depends on how many there are
-    const RowWeight only = row_weight(weight);
-    y = few_rows_each(x, {&only, 1}).front();
-  } else if (fits_many_rows(x)) {
-    const RowWeight only = row_weight(weight);
-    y = many_rows_each(x, {&only, 1}).front();
-  } else {
-    const OneThreadIfSmall one_thread(x.numel() * weight.values.size(0));
-    y = at::linear(x, widen(weight));
-  }
+  const RowWeight only = row_weight(weight);
+  if (std::vector<at::Tensor> own = rows_each(x, {&only, 1}); !own.empty()) return with_biases(std::move(own), {&bias, 1}).front();
+  const OneThreadIfSmall one_thread(x.numel() * weight.values.size(0));
+  const at::Tensor y = at::linear(x, widen(weight));
   return bias.defined() ? y.add_(bias) : y;
 }
 
 std::vector<at::Tensor> linear_each(const at::Tensor& x, std::span<const Int8Weight> weights, std::span<const at::Tensor> biases) {
-  if (fits(x) && is_few(x.size(0), at::kChar)) return with_biases(few_rows_each(x, row_weights(weights)), biases);
-  if (fits(x) && fits_many_rows(x)) return with_biases(many_rows_each(x, row_weights(weights)), biases);
+  if (fits(x))
+    if (std::vector<at::Tensor> own = rows_each(x, row_weights(weights)); !own.empty()) return with_biases(std::move(own), biases);
   std::vector<at::Tensor> results;
   for (std::size_t i = 0; i < weights.size(); ++i) results.push_back(linear(x, weights[i], biases[i]));
   return results;

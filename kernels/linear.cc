@@ -7,6 +7,9 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
+#include <utility>
+#include <vector>
+
 #include "kernels/few_rows.h"
 #include "kernels/many_rows.h"
 #include "kernels/policy.h"
@@ -43,17 +46,9 @@ at::Tensor linear_reference(const at::Tensor& x, const at::Tensor& weight, const
 at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
   if (!fits(x, weight)) return linear_reference(x, weight, bias);
   const auto stored = weight.scalar_type(), computed = x.scalar_type();
+  const RowWeight only = row_weight(weight);
+  if (std::vector<at::Tensor> own = rows_each(x, {&only, 1}); !own.empty()) return with_biases(std::move(own), {&bias, 1}).front();
   at::Tensor y;
-  if (is_few(x.size(0), stored)) {  // each number is one thread's: no bit depends on how many there are
-    const RowWeight only = row_weight(weight);
-    y = few_rows_each(x, {&only, 1}).front();
-    return bias.defined() ? y.add_(bias) : y;
-  }
-  if (fits_many_rows(x)) {
-    const RowWeight only = row_weight(weight);
-    y = many_rows_each(x, {&only, 1}).front();
-    return bias.defined() ? y.add_(bias) : y;
-  }
   const OneThreadIfSmall one_thread(x.numel() * weight.size(0));
   if (stored == computed) {
     y = at::linear(x, weight);
@@ -68,8 +63,8 @@ at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tenso
 std::vector<at::Tensor> linear_each(const at::Tensor& x, std::span<const at::Tensor> weights, std::span<const at::Tensor> biases) {
   bool is_shared = true;
   for (const at::Tensor& weight : weights) is_shared = is_shared && fits(x, weight) && weight.scalar_type() == weights.front().scalar_type();
-  if (is_shared && is_few(x.size(0), weights.front().scalar_type())) return with_biases(few_rows_each(x, row_weights(weights)), biases);
-  if (is_shared && fits_many_rows(x)) return with_biases(many_rows_each(x, row_weights(weights)), biases);
+  if (is_shared)
+    if (std::vector<at::Tensor> own = rows_each(x, row_weights(weights)); !own.empty()) return with_biases(std::move(own), biases);
   std::vector<at::Tensor> results;
   for (std::size_t i = 0; i < weights.size(); ++i) results.push_back(linear(x, weights[i], biases[i]));
   return results;

@@ -9,7 +9,6 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 
 #include "kernels/policy.h"
 #include "kernels/rows.h"
@@ -76,7 +75,7 @@ class Panels {
   std::array<float, kTileColumns * kRun> wide_;
 };
 
-// Panels [first, first + count) of a weight's results.
+// Panels [first, first + count) of a weight's results, of 16 rows of the weight each.
 void multiply(const Strips& x, const RowWeight& weight, std::int64_t first, std::int64_t count, Panels& panels, float* out) {
   const auto tile = tiles()->tile;
   float edge[kTileRows * kTileColumns];  // a tile of which the last columns do not exist
@@ -103,8 +102,6 @@ void multiply(const Strips& x, const RowWeight& weight, std::int64_t first, std:
   }
 }
 
-std::int64_t panels_of(const RowWeight& weight) { return (weight.out + kTileColumns - 1) / kTileColumns; }
-
 }  // namespace
 
 bool has_many_rows() { return tiles() != nullptr && !is_reference_forced(); }
@@ -116,30 +113,31 @@ bool fits_many_rows(const at::Tensor& x) {
 std::vector<at::Tensor> many_rows_each(const at::Tensor& x, std::span<const RowWeight> weights) {
   std::vector<at::Tensor> results;
   std::vector<float*> targets;
-  std::int64_t all = 0, multiplications = 0;
+  std::int64_t multiplications = 0;
   for (const RowWeight& weight : weights) {
     results.push_back(at::empty({x.size(0), weight.out}, x.options()));
     targets.push_back(results.back().mutable_data_ptr<float>());
-    all += panels_of(weight);
     multiplications += x.numel() * weight.out;
   }
   constexpr std::int64_t kLeast = 1 << 19;  // multiplications that are worth a thread: some 10 µs
   const std::int64_t threads = at::in_parallel_region() ? 1 : std::clamp<std::int64_t>(multiplications / kLeast, 1, at::get_num_threads());
   const Strips strips(x, threads);
-  Tasks tasks(all, threads);
-  std::atomic<std::int64_t> joined = 0;
-  at::parallel_for(0, threads, 1, [&](std::int64_t, std::int64_t) {
+  static_assert(Shares::kRows == kTileColumns);
+  Shares shares(weights, threads);
+  for_each_member(threads, [&](std::int64_t member) {
     Panels panels;
-    tasks.take(joined.fetch_add(1), [&](std::int64_t begin, std::int64_t end) {
-      std::int64_t before = 0;  // panels of the weights before
-      for (std::size_t which = 0; which < weights.size(); ++which) {
-        const std::int64_t here = panels_of(weights[which]), low = std::max<std::int64_t>(begin - before, 0), high = std::min(end - before, here);
-        for (std::int64_t first = low; first < high; first += kPanels) multiply(strips, weights[which], first, std::min(kPanels, high - first), panels, targets[which]);
-        before += here;
-      }
+    shares.take(member, [&](std::size_t which, std::int64_t first, std::int64_t count) {
+      const std::int64_t end = (first + count + kTileColumns - 1) / kTileColumns;
+      for (std::int64_t panel = first / kTileColumns; panel < end; panel += kPanels)
+        multiply(strips, weights[which], panel, std::min(kPanels, end - panel), panels, targets[which]);
     });
   });
   return results;
+}
+
+std::vector<at::Tensor> rows_each(const at::Tensor& x, std::span<const RowWeight> weights) {
+  if (is_few(x.size(0), weights.front().dtype)) return few_rows_each(x, weights);
+  return fits_many_rows(x) ? many_rows_each(x, weights) : std::vector<at::Tensor>();
 }
 
 }  // namespace uio::kernels

@@ -19,4 +19,8 @@ bool fits_many_rows(const at::Tensor& x);
 // no bit depends on how many rows, weights or threads there are.
 std::vector<at::Tensor> many_rows_each(const at::Tensor& x, std::span<const RowWeight> weights);
 
+// x [R, in] f32 or bf16 times each weight, of one dtype, by the row kernels: few_rows_each() or many_rows_each(). Empty where BLAS has to do it. No bit depends on
+// how many threads there are.
+std::vector<at::Tensor> rows_each(const at::Tensor& x, std::span<const RowWeight> weights);
+
 }  // namespace uio::kernels

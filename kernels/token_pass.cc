@@ -4,7 +4,6 @@
 #include "kernels/token_pass.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <deque>
@@ -83,16 +82,11 @@ class LayerPhases {
     const std::int64_t size = pass_.heads.size, shared = pass_.heads.shared();
     float* const queries = projected_[0].get() + row * outs_[0] + group * shared * size;
     float* const key = projected_[1].get() + row * outs_[1] + group * size;
-    normalise(queries, shared, layer_.head_norms[0]);
-    normalise(key, 1, layer_.head_norms[1]);
+    const auto& [query_norm, key_norm] = layer_.head_norms;
+    if (query_norm.defined()) norm_rows(queries, shared, query_norm, pass_.epsilon, pass_.computed, queries);
+    if (key_norm.defined()) norm_rows(key, 1, key_norm, pass_.epsilon, pass_.computed, key);
     attend_group(queries, key, projected_[2].get() + row * outs_[2] + group * size, caches_[static_cast<std::size_t>(row)], group, pass_.heads, pass_.scale,
                  attended_.get() + row * outs_[0] + group * shared * size);
-  }
-  void normalise(float* heads, std::int64_t count, const at::Tensor& norm) {
-    if (!norm.defined()) return;
-    const std::int64_t size = pass_.heads.size;
-    for (std::int64_t head = 0; head < count; ++head) row_kernels().rms_norm_f32(heads + head * size, norm.const_data_ptr<float>(), heads + head * size, size, pass_.epsilon);
-    round_if(pass_.computed, heads, count * size);
   }
 
   const TokenLayer& layer_;
@@ -117,16 +111,15 @@ at::Tensor pass_tokens(const at::Tensor& x, std::span<const TokenLayer> layers, 
   std::vector<Member> members;
   for (std::int64_t i = 0; i < threads; ++i) members.emplace_back(layers.front(), static_cast<std::int64_t>(rows), i);
   const at::Tensor out = at::empty_like(x);
-  std::atomic<std::size_t> joined = 0;
-  at::parallel_for(0, threads, 1, [&](std::int64_t, std::int64_t) {
-    Member& mine = members[joined.fetch_add(1)];
+  for_each_member(threads, [&](std::int64_t member) {
+    Member& mine = members[static_cast<std::size_t>(member)];
     const float* stream = x.const_data_ptr<float>();
     for (std::size_t l = 0; l < phases.size(); ++l) {
       phases[l].run(stream, mine);
-      if (l + 1 < phases.size()) phases[l + 1].warm(mine.finish.index);
+      if (l + 1 < phases.size()) phases[l + 1].warm(member);
       stream = phases[l].wait();
     }
-    if (&mine == &members.front()) std::copy_n(stream, out.numel(), out.mutable_data_ptr<float>());
+    if (member == 0) std::copy_n(stream, out.numel(), out.mutable_data_ptr<float>());
   });
   return out;
 }
