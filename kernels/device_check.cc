@@ -11,13 +11,16 @@
 #include <cstdio>
 #include <functional>
 #include <limits>
+#include <optional>
 #include <utility>
+#include <vector>
 
 #include "base/error.h"
 #include "kernels/attention.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/device_kernels.h"
 #include "kernels/int8_linear.h"
+#include "kernels/nearest_runs.h"
 #include "kernels/rms_norm.h"
 #include "kernels/rotary.h"
 #include "kernels/swiglu.h"
@@ -202,6 +205,27 @@ void check_int8_product(Checks& checks) {
       }
 }
 
+// To the bit, or memories would be others than those that the CPU makes. Scales as of int4 and of int8; runs that are whole or not; items far apart, and none.
+void check_nearest_runs(Checks& checks) {
+  for (const bool is_fine : {false, true}) {
+    std::vector<double> allowed;
+    for (int exponent = -100; exponent <= 100; ++exponent)
+      for (int step = 0; step < (is_fine ? 8 : 1); ++step) allowed.push_back(std::ldexp(1 + step / 8.0, exponent));
+    const RunScales scales{allowed, allowed[8], is_fine ? 7 : 127, 0.6, 24};
+    for (const at::ScalarType type : kTypes)
+      for (const bool is_down : {false, true})
+        for (const auto& [rows, columns] : {std::pair<std::int64_t, std::int64_t>{1, 1}, {16, 64}, {33, 70}, {130, 5}}) {
+          at::Tensor items = checks.numbers({3, rows, columns}, type);
+          items[1].mul_(checks.numbers({rows, columns}, at::kFloat).mul(8).exp().to(type));
+          items[2].zero_();
+          const std::optional<NearestRuns> found = nearest_runs(items, is_down, scales);
+          const NearestRuns wanted = nearest_runs_reference(items, is_down, scales);
+          if (!found || !at::equal(found->numbers.to(at::kCPU), wanted.numbers) || !at::equal(found->chosen.to(at::kCPU), wanted.chosen))
+            checks.worst = std::numeric_limits<double>::infinity();
+        }
+  }
+}
+
 // The kernels that stand or fall together, as they are called in messages.
 struct Group {
   const char* name;
@@ -215,6 +239,7 @@ constexpr Group kGroups[] = {
     {"attention", check_merge, [](CudaKernels& table) { table.merge = nullptr; }},
     {"loss_rows", check_loss_rows, [](CudaKernels& table) { table.loss_rows = nullptr; }},
     {"int8_product", check_int8_product, [](CudaKernels& table) { table.int8_product = nullptr; }},
+    {"nearest_runs", check_nearest_runs, [](CudaKernels& table) { table.nearest_runs = nullptr; }},
 };
 
 // What is wrong, or empty.

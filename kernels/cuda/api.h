@@ -96,6 +96,25 @@ struct Int8ProductJob {
   std::int64_t rows, outs, n;
 };
 
+// Of each run of kItemsOfRun items of a line, or what is left of it: the scale and the whole numbers with the smallest sum of squared differences, of equal ones those
+// with the smallest scale; tried are the allowed ones from least_share · largest item / greatest to 2 · largest item / greatest, at least up to `floor`, at most
+// `most_tried`.
+constexpr int kItemsOfRun = 32;
+struct NearestRunsJob {
+  const void* items;  // [matrices, rows, columns]
+  Number type;
+  std::int64_t matrices, rows, columns;
+  bool is_down;          // lines are columns; otherwise rows
+  const double* scales;  // [count], ascending
+  int count;
+  double floor;
+  int greatest;
+  double least_share;
+  int most_tried;
+  std::int8_t* numbers;  // [matrices, rows, columns]
+  std::int16_t* chosen;  // [matrices, lines, runs of a line]: the scale's index, -1 where all numbers are 0
+};
+
 // Each returns 0 once the work is queued, or a cudaError_t. Work goes to the legacy default stream of the current device, which
 // is LibTorch's current stream as long as nobody asks LibTorch for another; uio does not.
 struct CudaKernels {
@@ -108,8 +127,9 @@ struct CudaKernels {
   int (*merge)(const MergeJob&);
   int (*loss_rows)(const LossRowsJob&);
   int (*int8_product)(const Int8ProductJob&);
+  int (*nearest_runs)(const NearestRunsJob&);
 };
-constexpr int kCudaKernelsVersion = 1;
+constexpr int kCudaKernelsVersion = 2;
 
 }  // namespace uio::kernels
 

@@ -218,6 +218,22 @@ Memory decode_memory_map(std::span<const std::byte> bytes) {
   return memory;
 }
 
+namespace {
+
+// Quantises the items from number `first` of a tensor on, by what was found for them where that is known.
+void quantise_part(const Memory& memory, const QuantisedShape& shape, std::size_t first, bool is_keys, std::span<const std::byte> items, std::span<std::byte> parts,
+                   ChangeTally& tally) {
+  const RoundedTensor& found = is_keys ? memory.rounded_keys : memory.rounded_values;
+  if (found.precision != memory.precision) return quantise(shape, items, parts, tally);
+  const std::size_t matrix = shape.rows * shape.columns, first_scale = first / matrix * (shape.scales() / shape.matrices);
+  if (found.numbers.size() < first + shape.items() || found.scales.size() < first_scale + shape.scales())
+    throw Damage{ErrorKind::kInternal, "was rounded to " + std::to_string(found.numbers.size()) + " numbers, its shape needs more"};
+  const Rounded rounded{std::span(found.numbers).subspan(first, shape.items()), std::span(found.scales).subspan(first_scale, shape.scales())};
+  quantise(shape, items, parts, tally, &rounded);
+}
+
+}  // namespace
+
 EncodedMemory encode_memory(const Memory& memory, Compressor& compressor) {
   if (memory.keys.size() != key_bytes(memory) || memory.values.size() != value_bytes(memory)) {
     throw Damage{ErrorKind::kInternal, "has tensors of " + std::to_string(memory.keys.size()) + " and " +
@@ -241,7 +257,7 @@ EncodedMemory encode_memory(const Memory& memory, Compressor& compressor) {
       const std::vector<std::size_t> frames = frames_of(memory, layout, shape, is_keys);
       parts.resize(sum(frames));
       if (memory.precision == Precision::kExact) split_planes(shape, items, parts);
-      else quantise(quantised(memory, shape, is_keys), items, parts, is_keys ? key_change : value_change);
+      else quantise_part(memory, quantised(memory, shape, is_keys), offset / item_bytes(memory.dtype), is_keys, items, parts, is_keys ? key_change : value_change);
       std::size_t at = 0;
       for (const std::size_t size : frames) {
         compressor.append_frame(std::span(parts).subspan(std::exchange(at, at + size), size), encoded.payload);

@@ -10,9 +10,7 @@
 namespace uio {
 namespace {
 
-constexpr double kLeastShare = 0.6;    // of the largest item that the largest number may stand for: what is above is cut
 constexpr double kRounder = 0x1.8p52;  // added and taken away, it leaves a whole number, halves to the even one
-constexpr std::size_t kTried = 24;     // scales of a run, at most: less than 1.75 octaves of 8
 
 // The scales that are tried, ascending; 0 behind the last of a run, which comes near nothing.
 struct Tried {

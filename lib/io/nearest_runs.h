@@ -22,6 +22,9 @@ struct Exponents {
   int least, greatest;
 };
 
+inline constexpr double kLeastShare = 0.6;  // of the largest item that the largest number may stand for: what is above is cut
+inline constexpr std::size_t kTried = 24;   // scales of a run, at most: less than 1.75 octaves of 8
+
 double scale_of(const Kind& kind, int exponent, int step);
 
 // The i-th items of all runs lie side by side. Shorter runs are filled up with 0.

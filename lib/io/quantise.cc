@@ -148,9 +148,9 @@ namespace {
 // Quantises runs as they come, kSideBySide of them at once, in their order.
 class Quantising {
  public:
-  Quantising(const QuantisedShape& shape, std::span<const std::byte> items, std::span<std::byte> parts, ChangeTally& tally)
+  Quantising(const QuantisedShape& shape, std::span<const std::byte> items, std::span<std::byte> parts, ChangeTally& tally, const Rounded* rounded)
       : shape_(shape), kind_(kind_of(shape.precision)), exponents_(exponents_of(shape.dtype, kind_)), items_(items), parts_(parts),
-        numbers_(shape.precision, parts.data() + (kind_.steps > 1 ? 2 : 1) * shape.scales()), tally_(tally) {}
+        numbers_(shape.precision, parts.data() + (kind_.steps > 1 ? 2 : 1) * shape.scales()), tally_(tally), rounded_(rounded) {}
 
   void add(const Place& place) {
     places_[waiting_] = place;
@@ -165,12 +165,23 @@ class Quantising {
   // Those that still wait.
   void finish() {
     if (waiting_ == 0) return;
-    find_nearest(runs_, kind_, exponents_);  // lanes that nothing waits in are of a run before
-    for (std::size_t run = 0; run < waiting_; ++run) write(run);
+    if (!rounded_) find_nearest(runs_, kind_, exponents_);  // lanes that nothing waits in are of a run before
+    for (std::size_t run = 0; run < waiting_; ++run) {
+      if (rounded_) take(run);
+      write(run);
+    }
     waiting_ = 0;
   }
 
  private:
+  // What was found for the next scale elsewhere.
+  void take(std::size_t run) {
+    const int chosen = rounded_->scales[scale_];
+    runs_.exponent[run] = chosen < 0 ? 0 : exponents_.least + chosen / kind_.steps;
+    runs_.step[run] = chosen < 0 ? 0 : chosen % kind_.steps;
+    const Place& place = places_[run];
+    for (std::size_t i = 0; i < place.count; ++i) runs_.numbers[i][run] = rounded_->numbers[place.item + i * place.item_step];
+  }
   void write(std::size_t run) {
     const int exponent = runs_.exponent[run], step = runs_.step[run];
     parts_[scale_] = static_cast<std::byte>(exponent);
@@ -196,6 +207,7 @@ class Quantising {
   std::span<std::byte> parts_;
   Numbers numbers_;
   ChangeTally& tally_;
+  const Rounded* rounded_;
   Place places_[kSideBySide] = {};
   double exact_[kRun][kSideBySide] = {};
   Runs runs_ = {};
@@ -204,9 +216,18 @@ class Quantising {
 
 }  // namespace
 
-void quantise(const QuantisedShape& shape, std::span<const std::byte> items, std::span<std::byte> parts, ChangeTally& tally) {
+RunSearch search_of(DType dtype, Precision precision) {
+  const Kind kind = kind_of(precision);
+  const Exponents exponents = exponents_of(dtype, kind);
+  RunSearch search{{}, scale_of(kind, exponents.least + 1, 0), kind.greatest, kLeastShare, static_cast<int>(kTried)};
+  for (int exponent = exponents.least; exponent <= exponents.greatest; ++exponent)
+    for (int step = 0; step < kind.steps; ++step) search.scales.push_back(scale_of(kind, exponent, step));
+  return search;
+}
+
+void quantise(const QuantisedShape& shape, std::span<const std::byte> items, std::span<std::byte> parts, ChangeTally& tally, const Rounded* rounded) {
   std::ranges::fill(parts, std::byte{0});
-  Quantising quantising(shape, items, parts, tally);
+  Quantising quantising(shape, items, parts, tally, rounded);
   for_each_run(shape, [&](const Place& place) { quantising.add(place); });
   quantising.finish();
 }

@@ -37,10 +37,25 @@ struct ChangeTally {
 // Index of the first item that has no quantised form: infinite, not a number, or beyond the range of f32.
 std::optional<std::size_t> first_unfit(DType dtype, std::span<const std::byte> items);
 
+// What is searched for a run: for a device that does it in the place of quantise().
+struct RunSearch {
+  std::vector<double> scales;  // those allowed, ascending
+  double floor;                // scales up to this are tried whatever the items are
+  int greatest;                // of the numbers
+  double least_share;          // of the largest item that the greatest number may stand for
+  int most_tried;
+};
+RunSearch search_of(DType dtype, Precision precision);
+// What such a device found of `items`, in their order, and of the runs, in the order of their scales.
+struct Rounded {
+  std::span<const std::int8_t> numbers;
+  std::span<const std::int16_t> scales;  // indices of RunSearch::scales, -1 for 0
+};
+
 // Writes the parts of `items` to `parts`, which has shape.bytes() bytes: for each run, of all that the page allows, what is nearest.
 // So a dequantised tensor loses nothing when it is quantised again, and what quantise() wrote comes out the same to the byte.
-// No item may be unfit.
-void quantise(const QuantisedShape& shape, std::span<const std::byte> items, std::span<std::byte> parts, ChangeTally& tally);
+// No item may be unfit. rounded: what is nearest, where it is known.
+void quantise(const QuantisedShape& shape, std::span<const std::byte> items, std::span<std::byte> parts, ChangeTally& tally, const Rounded* rounded = nullptr);
 // The inverse: fills `items`, every number exactly. Throws Damage{kData} for parts that the page does not allow.
 void dequantise(const QuantisedShape& shape, std::span<const std::byte> parts, std::span<std::byte> items);
 

@@ -60,6 +60,14 @@ struct StatedError {
   bool operator==(const StatedError&) const = default;
 };
 
+// What a device found for a tensor that is kept in int8 or int4 (kernels/nearest_runs.h): the number of each item, and of each run the index of its scale among those
+// allowed, -1 for 0. Exact: nothing; it is found when the record is written.
+struct RoundedTensor {
+  Precision precision = Precision::kExact;
+  std::vector<std::int8_t> numbers;
+  std::vector<std::int16_t> scales;
+};
+
 // What remains of one segment: per layer, keys and values (or hidden states) of its M memory tokens.
 struct Memory {
   Span span;
@@ -80,6 +88,7 @@ struct Memory {
   // [layers, kv_heads, M, head_size], row-major, little endian, `dtype`. Keys are un-rotated.
   // Hidden form: `keys` holds the hidden states [layers, 1, M, hidden size] and `values` is empty.
   std::vector<std::byte> keys, values;
+  RoundedTensor rounded_keys, rounded_values;  // not part of the record
   // The segment's token ids, where they are kept (has_tokens): by them it can be read again.
   bool has_tokens = false;
   std::vector<std::int32_t> tokens;

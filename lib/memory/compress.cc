@@ -51,7 +51,7 @@ class Compression : public SegmentWalk {
     const KeysValues kv = is_kv ? method().transfer(hidden) : KeysValues();
     for (std::size_t i = 0; i < memories.size(); ++i) {
       const auto row = static_cast<std::int64_t>(i);
-      set_tensors(memories[i], hidden[row], is_kv ? kv.keys[row] : at::Tensor(), is_kv ? kv.values[row] : at::Tensor());
+      set_tensors(memories[i], hidden[row], is_kv ? kv.keys[row] : at::Tensor(), is_kv ? kv.values[row] : at::Tensor(), job().precision);
     }
   }
 

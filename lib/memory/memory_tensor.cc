@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "kernels/nearest_runs.h"
 #include "model/tensor.h"
 
 namespace uio {
@@ -54,12 +55,26 @@ Memory memory_header(const Segment& segment, const MemoryMethod& method, const M
   return memory;
 }
 
-void set_tensors(Memory& memory, const at::Tensor& hidden, const at::Tensor& keys, const at::Tensor& values) {
+RoundedTensor rounded_there(const at::Tensor& tensor, Along along, Precision precision) {
+  if (precision == Precision::kExact) return {};
+  const RunSearch search = search_of(dtype_of(tensor.scalar_type()), precision);
+  const auto found = kernels::nearest_runs(tensor, along == Along::kChannel, {search.scales, search.floor, search.greatest, search.least_share, search.most_tried});
+  if (!found) return {};
+  const at::Tensor numbers = found->numbers.to(at::kCPU), chosen = found->chosen.to(at::kCPU);
+  const auto* number = numbers.const_data_ptr<std::int8_t>();
+  const auto* scale = chosen.const_data_ptr<std::int16_t>();
+  return {precision, {number, number + numbers.numel()}, {scale, scale + chosen.numel()}};
+}
+
+void set_tensors(Memory& memory, const at::Tensor& hidden, const at::Tensor& keys, const at::Tensor& values, Precision precision) {
   if (memory.form == Form::kKv) {
     memory.keys = copy_of(keys);
     memory.values = copy_of(values);
+    memory.rounded_keys = rounded_there(keys, Along::kChannel, precision);
+    memory.rounded_values = rounded_there(values, Along::kToken, precision);
   } else {
     memory.keys = copy_of(hidden);
+    memory.rounded_keys = rounded_there(hidden, Along::kChannel, precision);
   }
 }
 

@@ -9,8 +9,11 @@ namespace uio {
 
 // The record of one segment without its tensors: all of it but what is computed.
 Memory memory_header(const Segment& segment, const MemoryMethod& method, const Model& model, Form form);
-// Puts the tensors of one encoded segment into such a record: `hidden` [N, M, D], or in the kv form `keys` and `values` [N, G, M, d].
-void set_tensors(Memory& memory, const at::Tensor& hidden, const at::Tensor& keys, const at::Tensor& values);
+// What the device on which a tensor [matrices, M, columns] lies finds for it (kernels/nearest_runs.h); exact where it has no kernel for that.
+RoundedTensor rounded_there(const at::Tensor& tensor, Along along, Precision precision);
+// Puts the tensors of one encoded segment into such a record: `hidden` [N, M, D], or in the kv form `keys` and `values` [N, G, M, d]. Where they lie on a device that
+// can, it finds there how they are to be kept with the precision that the record will have.
+void set_tensors(Memory& memory, const at::Tensor& hidden, const at::Tensor& keys, const at::Tensor& values, Precision precision = Precision::kExact);
 // The record of one encoded segment. `hidden` [N, M, D]; in the kv form `kv` holds its keys and values [N, G, M, d].
 Memory to_record(const Segment& segment, const MemoryMethod& method, const Model& model, Form form, const at::Tensor& hidden,
                  const at::Tensor& keys, const at::Tensor& values);

@@ -8,6 +8,7 @@
 #include "kernels/int8_linear.h"
 #include "kernels/linear.h"
 #include "kernels/policy.h"
+#include "memory/memory_tensor.h"
 #include "model/tensor.h"
 #include "ops/op_table.h"
 #include "unit/kernels/compare.h"
@@ -59,17 +60,19 @@ struct HeadShape {
 // Odd ones, one of many chunks (a chunk has 2048 rows at most), several tiles of words.
 constexpr HeadShape kHeads[] = {{1, 8, 3}, {7, 5, 17}, {130, 33, 300}, {257, 48, 1025}, {2100, 12, 37}, {70, 20, 5000}};
 
-// Quantised and back again, at one precision; the types of what is kept are those of the tensor.
+// Quantised and back again, at one precision, by the device where it can; the types of what is kept are those of the tensor.
 Run run_quantise(Precision precision, Along along) {
   return [=](const Tensors& in) {
-    const at::Tensor x = in[0].contiguous(), out = at::empty_like(x);
+    const RoundedTensor there = rounded_there(in[0], along, precision);
+    const Rounded rounded{there.numbers, there.scales};
+    const at::Tensor x = in[0].cpu().contiguous(), out = at::empty_like(x);
     const QuantisedShape shape{dtype_of(x.scalar_type()), precision, along, static_cast<std::size_t>(x.size(0)), static_cast<std::size_t>(x.size(1)),
                                static_cast<std::size_t>(x.size(2))};
     std::vector<std::byte> parts(shape.bytes());
     ChangeTally tally;
-    quantise(shape, bytes_of(x), parts, tally);
+    quantise(shape, bytes_of(x), parts, tally, there.precision == precision ? &rounded : nullptr);
     dequantise(shape, parts, {static_cast<std::byte*>(out.mutable_data_ptr()), static_cast<std::size_t>(out.nbytes())});
-    return out;
+    return out.to(in[0].device());
   };
 }
 

@@ -38,6 +38,7 @@ TEST_CASE("kernels that hold are all put into use") {
   CHECK(used->merge == emulated_kernels().merge);
   CHECK(used->loss_rows == emulated_kernels().loss_rows);
   CHECK(used->int8_product == emulated_kernels().int8_product);
+  CHECK(used->nearest_runs == emulated_kernels().nearest_runs);
 }
 
 TEST_CASE("kernels that are wrong, or fail, are left out and named; the ops then give what the plain compositions give") {
@@ -66,8 +67,13 @@ TEST_CASE("kernels that are wrong, or fail, are left out and named; the ops then
     return error;
   };
   table.int8_product = [](const Int8ProductJob&) { return 0; };  // does nothing at all
+  table.nearest_runs = [](const NearestRunsJob& job) {           // one number of a run that is not whole
+    const int error = emulated_kernels().nearest_runs(job);
+    job.numbers[job.matrices * job.rows * job.columns - 1] ^= job.rows == 33;
+    return error;
+  };
   const std::vector<std::string> faults = take_device_kernels(table, at::kCPU);
-  REQUIRE(faults.size() == 6);
+  REQUIRE(faults.size() == 7);
   CHECK_THAT(faults[0], Catch::StartsWith("kernel rms_norm fails: ") && Catch::Contains("700") &&
                             Catch::EndsWith(": plain composition used"));
   CHECK_THAT(faults[1], Catch::StartsWith("kernel swiglu differs by "));
@@ -75,10 +81,11 @@ TEST_CASE("kernels that are wrong, or fail, are left out and named; the ops then
   CHECK_THAT(faults[3], Catch::StartsWith("kernel attention differs by "));
   CHECK_THAT(faults[4], Catch::StartsWith("kernel loss_rows differs by inf"));
   CHECK_THAT(faults[5], Catch::StartsWith("kernel int8_product differs by "));
+  CHECK_THAT(faults[6], Catch::StartsWith("kernel nearest_runs differs by inf"));
   const CudaKernels* used = device_kernels(at::empty({1}));
   REQUIRE(used != nullptr);
   CHECK((!used->rms_norm && !used->rms_norm_slope && !used->swiglu && !used->swiglu_slope));
-  CHECK((!used->rotary && !used->merge && !used->loss_rows && !used->int8_product));
+  CHECK((!used->rotary && !used->merge && !used->loss_rows && !used->int8_product && !used->nearest_runs));
   const at::Tensor x = normal({3, 9}, 1, at::kFloat), weight = normal({9}, 2, at::kFloat);
   CHECK(at::equal(rms_norm(x, weight, 1e-5, at::kFloat), rms_norm_reference(x, weight, 1e-5, at::kFloat)));
   CHECK(at::equal(swiglu(x.clone(), x), swiglu_reference(x, x)));

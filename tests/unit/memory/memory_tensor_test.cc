@@ -5,6 +5,11 @@
 
 #include <catch2/catch.hpp>
 
+#include "io/compression.h"
+#include "io/memory_codec.h"
+#include "kernels/device_kernels.h"
+#include "model/tensor.h"
+#include "unit/kernels/fibre_launch.h"
 #include "unit/memory/tiny_method.h"
 
 namespace uio {
@@ -124,6 +129,48 @@ TEST_CASE("the hash of tokens is of their 32 bits, little endian") {
   // echo -n '' | sha256sum; printf '\1\0\0\0\2\1\0\0' | sha256sum
   CHECK(token_hash({}) == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
   CHECK(token_hash({1, 258}) == "fb8bbe2ad3ab5292f19bc5d75bbab9b5fbddc5a78ce47ab41b2d3d59bca08596");
+}
+
+// Bytes of the record of tensors that begin with some of those that `keys` and `values` are.
+std::vector<std::byte> kept_bytes(Memory memory, Precision precision, const at::Tensor& keys, const at::Tensor& values, bool& is_found_there) {
+  set_tensors(memory, keys, keys, values, precision);
+  is_found_there = memory.rounded_keys.precision == precision;
+  memory.precision = precision;
+  Compressor compressor(0);
+  memory.tokenizer = token_hash(memory.tokens);  // as a fingerprint is written
+  const EncodedMemory encoded = encode_memory(memory, compressor);
+  std::vector<std::byte> bytes = encoded.map;
+  bytes.insert(bytes.end(), encoded.payload.begin(), encoded.payload.end());
+  return bytes;
+}
+
+TEST_CASE("what a device finds for memories that are kept less exactly gives the bytes that the CPU gives") {
+  const TinyMethod t(Json::object(), Json::object(), at::kFloat);
+  Encoded e;
+  for (const Form form : {Form::kKv, Form::kHidden}) {
+    const Memory header = e.as(t, form);
+    for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16, at::kHalf}) {
+      Memory memory = header;
+      memory.dtype = dtype_of(dtype);
+      memory.memory_length = 70;
+      const bool is_kv = form == Form::kKv;
+      const std::vector<std::int64_t> sizes = {memory.layers, memory.kv_heads, 70, memory.head_size};
+      at::manual_seed(5);
+      const auto tensor = [&] { return (at::randn(sizes) * at::randn(sizes).mul(2).exp()).to(dtype); };
+      const at::Tensor keys = is_kv ? tensor() : tensor().select(1, 0), values = is_kv ? tensor() : at::Tensor();
+      for (const Precision precision : {Precision::kInt8, Precision::kInt4}) {
+        INFO(name_of(form) << ", " << dtype << ", " << name_of(precision));
+        bool is_found_there = true;
+        const std::vector<std::byte> wanted = kept_bytes(memory, precision, keys, values, is_found_there);
+        CHECK_FALSE(is_found_there);
+        kernels::set_device_kernels(&test::emulated_kernels(), at::kCPU);
+        const std::vector<std::byte> found = kept_bytes(memory, precision, keys, values, is_found_there);
+        kernels::set_device_kernels(nullptr, at::kCPU);
+        CHECK(is_found_there == (dtype != at::kHalf));
+        CHECK((found == wanted));
+      }
+    }
+  }
 }
 
 }  // namespace
