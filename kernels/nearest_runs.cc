@@ -61,14 +61,18 @@ NearestRuns nearest_runs_reference(const at::Tensor& items, bool is_down, const 
   return found;
 }
 
-std::optional<NearestRuns> nearest_runs(const at::Tensor& items, bool is_down, const RunScales& scales) {
+bool has_nearest_runs(const at::Tensor& items) {
   const CudaKernels* device = device_kernels(items);
-  if (!device || !device->nearest_runs || !has_number(items.scalar_type()) || items.dim() < 2 || items.numel() == 0) return std::nullopt;
+  return device && device->nearest_runs && has_number(items.scalar_type()) && items.dim() >= 2 && items.numel() > 0;
+}
+
+std::optional<NearestRuns> nearest_runs(const at::Tensor& items, bool is_down, const RunScales& scales) {
+  if (!has_nearest_runs(items)) return std::nullopt;
   const at::Tensor dense = items.contiguous();
   const Sizes sizes(items, is_down);
   const at::Tensor allowed = at::tensor(at::ArrayRef<double>(scales.allowed.data(), scales.allowed.size())).to(items.device());
   const NearestRuns found{at::empty(items.sizes(), items.options().dtype(at::kChar)), at::empty({sizes.runs()}, items.options().dtype(at::kShort))};
-  launch("nearest_runs", device->nearest_runs,
+  launch("nearest_runs", device_kernels(items)->nearest_runs,
          NearestRunsJob{dense.const_data_ptr(), number_of(dense), sizes.matrices, sizes.rows, sizes.columns, is_down, allowed.const_data_ptr<double>(),
                         static_cast<int>(scales.allowed.size()), scales.floor, scales.greatest, scales.least_share, scales.most_tried,
                         found.numbers.mutable_data_ptr<std::int8_t>(), found.chosen.mutable_data_ptr<std::int16_t>()},

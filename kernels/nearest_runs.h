@@ -22,6 +22,8 @@ struct NearestRuns {
   at::Tensor chosen;   // int16 [runs], line by line: which scale; -1: 0
 };
 
+// Whether items of that type, where they lie, have a kernel for it.
+bool has_nearest_runs(const at::Tensor& items);
 // Of items [..., rows, columns], f32 or bf16, on a device that has a kernel for it; nothing elsewhere. A run is 32 items of a column (is_down) or of a row, or what
 // is left of it. The bits of lib/io.
 std::optional<NearestRuns> nearest_runs(const at::Tensor& items, bool is_down, const RunScales& scales);

@@ -21,20 +21,29 @@ UIO_DEVICE double nearest_whole(double x, double most) {
   return whole > most ? most : whole < -most ? -most : whole;
 }
 
+// How a job's items fall into runs.
+struct RunsOfJob {
+  UIO_DEVICE explicit RunsOfJob(const NearestRunsJob& job)
+      : lines(job.is_down ? job.columns : job.rows), length(job.is_down ? job.rows : job.columns), of_line((length + kItemsOfRun - 1) / kItemsOfRun),
+        all(job.matrices * lines * of_line) {}
+  std::int64_t lines, length, of_line, all;
+};
+
 template <typename T>
 struct NearestRun {
   NearestRunsJob job;
 
   template <typename Team>
   UIO_DEVICE void operator()(Team& team, std::int64_t block, std::int64_t blocks) const {
-    const std::int64_t lines = job.is_down ? job.columns : job.rows, length = job.is_down ? job.rows : job.columns,
-                       runs = (length + kItemsOfRun - 1) / kItemsOfRun, all = job.matrices * lines * runs;
-    for (std::int64_t at = block * team.size() + team.index(); at < all; at += blocks * team.size()) {
+    const RunsOfJob runs(job);
+    const std::int64_t lines = runs.lines, of_line = runs.of_line;
+    for (std::int64_t at = block * team.size() + team.index(); at < runs.all; at += blocks * team.size()) {
       // Neighbours read what lies side by side where runs go down.
-      const std::int64_t matrix = at / (lines * runs), line = job.is_down ? at % lines : at / runs % lines,
-                         run = job.is_down ? at / lines % runs : at % runs, begin = run * kItemsOfRun,
+      const std::int64_t matrix = at / (lines * of_line), line = job.is_down ? at % lines : at / of_line % lines,
+                         run = job.is_down ? at / lines % of_line : at % of_line, begin = run * kItemsOfRun,
                          first = matrix * job.rows * job.columns + (job.is_down ? begin * job.columns + line : line * job.columns + begin);
-      find(first, job.is_down ? job.columns : 1, length - begin < kItemsOfRun ? length - begin : kItemsOfRun, (matrix * lines + line) * runs + run);
+      find(first, job.is_down ? job.columns : 1, runs.length - begin < kItemsOfRun ? runs.length - begin : kItemsOfRun,
+           (matrix * lines + line) * of_line + run);
     }
   }
 
@@ -74,8 +83,7 @@ struct NearestRun {
 
 template <typename Launch>
 int nearest_runs(const NearestRunsJob& job) {
-  const std::int64_t lines = job.is_down ? job.columns : job.rows, length = job.is_down ? job.rows : job.columns;
-  const std::int64_t all = job.matrices * lines * ((length + kItemsOfRun - 1) / kItemsOfRun), blocks = blocks_for(all, 4 * Launch::kLanes);
+  const std::int64_t blocks = blocks_for(RunsOfJob(job).all, 4 * Launch::kLanes);
   return job.type == Number::kF32 ? Launch::run(blocks, 4, NearestRun<float>{job}) : Launch::run(blocks, 4, NearestRun<Bf16>{job});
 }
 

@@ -120,6 +120,18 @@ std::vector<std::byte> map_of(const Memory& memory, Layout layout, const StatedE
   return map.take();
 }
 
+// Quantises the items from number `first` of a tensor on, by what was found for them where that is known.
+void quantise_part(const Memory& memory, const QuantisedShape& shape, std::size_t first, bool is_keys, std::span<const std::byte> items, std::span<std::byte> parts,
+                   ChangeTally& tally) {
+  const RoundedTensor& found = is_keys ? memory.rounded_keys : memory.rounded_values;
+  if (found.precision != memory.precision) return quantise(shape, items, parts, tally);
+  const std::size_t matrix = shape.rows * shape.columns, first_scale = first / matrix * (shape.scales() / shape.matrices);
+  if (found.numbers.size() < first + shape.items() || found.scales.size() < first_scale + shape.scales())
+    throw Damage{ErrorKind::kInternal, "was rounded to " + std::to_string(found.numbers.size()) + " numbers, its shape needs more"};
+  const Rounded rounded{std::span(found.numbers).subspan(first, shape.items()), std::span(found.scales).subspan(first_scale, shape.scales())};
+  quantise(shape, items, parts, tally, &rounded);
+}
+
 }  // namespace
 
 std::uint64_t key_bytes(const Memory& memory) { return tensor_bytes(memory); }
@@ -217,22 +229,6 @@ Memory decode_memory_map(std::span<const std::byte> bytes) {
   }
   return memory;
 }
-
-namespace {
-
-// Quantises the items from number `first` of a tensor on, by what was found for them where that is known.
-void quantise_part(const Memory& memory, const QuantisedShape& shape, std::size_t first, bool is_keys, std::span<const std::byte> items, std::span<std::byte> parts,
-                   ChangeTally& tally) {
-  const RoundedTensor& found = is_keys ? memory.rounded_keys : memory.rounded_values;
-  if (found.precision != memory.precision) return quantise(shape, items, parts, tally);
-  const std::size_t matrix = shape.rows * shape.columns, first_scale = first / matrix * (shape.scales() / shape.matrices);
-  if (found.numbers.size() < first + shape.items() || found.scales.size() < first_scale + shape.scales())
-    throw Damage{ErrorKind::kInternal, "was rounded to " + std::to_string(found.numbers.size()) + " numbers, its shape needs more"};
-  const Rounded rounded{std::span(found.numbers).subspan(first, shape.items()), std::span(found.scales).subspan(first_scale, shape.scales())};
-  quantise(shape, items, parts, tally, &rounded);
-}
-
-}  // namespace
 
 EncodedMemory encode_memory(const Memory& memory, Compressor& compressor) {
   if (memory.keys.size() != key_bytes(memory) || memory.values.size() != value_bytes(memory)) {

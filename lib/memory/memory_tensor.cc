@@ -56,10 +56,9 @@ Memory memory_header(const Segment& segment, const MemoryMethod& method, const M
 }
 
 RoundedTensor rounded_there(const at::Tensor& tensor, Along along, Precision precision) {
-  if (precision == Precision::kExact) return {};
+  if (precision == Precision::kExact || !kernels::has_nearest_runs(tensor)) return {};
   const RunSearch search = search_of(dtype_of(tensor.scalar_type()), precision);
   const auto found = kernels::nearest_runs(tensor, along == Along::kChannel, {search.scales, search.floor, search.greatest, search.least_share, search.most_tried});
-  if (!found) return {};
   const at::Tensor numbers = found->numbers.to(at::kCPU), chosen = found->chosen.to(at::kCPU);
   const auto* number = numbers.const_data_ptr<std::int8_t>();
   const auto* scale = chosen.const_data_ptr<std::int16_t>();

@@ -17,11 +17,7 @@ namespace {
 
 using test::emulated_kernels;
 using test::normal;
-
-// Whatever a test puts into use is gone after it.
-struct TakenBack {
-  ~TakenBack() { set_device_kernels(nullptr, at::kCPU); }
-};
+using test::TakenBack;
 
 int calls = 0;
 

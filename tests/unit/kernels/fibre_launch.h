@@ -12,8 +12,14 @@
 #include <vector>
 
 #include "kernels/cuda/table.h"
+#include "kernels/device_kernels.h"
 
 namespace uio::test {
+
+// Whatever a test puts into use is gone after it.
+struct TakenBack {
+  ~TakenBack() { kernels::set_device_kernels(nullptr, at::kCPU); }
+};
 
 // Functions that go on in turn. Only one such run at a time on a thread.
 class Fibres {

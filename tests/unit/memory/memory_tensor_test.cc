@@ -131,7 +131,7 @@ TEST_CASE("the hash of tokens is of their 32 bits, little endian") {
   CHECK(token_hash({1, 258}) == "fb8bbe2ad3ab5292f19bc5d75bbab9b5fbddc5a78ce47ab41b2d3d59bca08596");
 }
 
-// Bytes of the record of tensors that begin with some of those that `keys` and `values` are.
+// Bytes of the record with these tensors, in the hidden form `keys` alone; and whether a device found how they are kept.
 std::vector<std::byte> kept_bytes(Memory memory, Precision precision, const at::Tensor& keys, const at::Tensor& values, bool& is_found_there) {
   set_tensors(memory, keys, keys, values, precision);
   is_found_there = memory.rounded_keys.precision == precision;
@@ -163,9 +163,9 @@ TEST_CASE("what a device finds for memories that are kept less exactly gives the
         bool is_found_there = true;
         const std::vector<std::byte> wanted = kept_bytes(memory, precision, keys, values, is_found_there);
         CHECK_FALSE(is_found_there);
+        const test::TakenBack taken_back;
         kernels::set_device_kernels(&test::emulated_kernels(), at::kCPU);
         const std::vector<std::byte> found = kept_bytes(memory, precision, keys, values, is_found_there);
-        kernels::set_device_kernels(nullptr, at::kCPU);
         CHECK(is_found_there == (dtype != at::kHalf));
         CHECK((found == wanted));
       }
